@@ -1,0 +1,1 @@
+//! Method + host + path -> endpoint.

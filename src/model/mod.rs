@@ -1,0 +1,40 @@
+//! The words everyone uses: query, principal, endpoint, risk, decision, reason, revision.
+//!
+//! Nothing here does I/O, waits, reads the wall clock or knows a wire format; every other room is built from these
+//! types and none of them is re-checked once made (parse at the edge, trust inside).
+
+pub mod bundle;
+pub mod change;
+pub mod client;
+pub mod clock;
+pub mod credential;
+pub mod decision;
+pub mod endpoint;
+pub mod id;
+pub mod page;
+pub mod principal;
+pub mod query;
+pub mod record;
+pub mod revision;
+pub mod risk;
+pub mod signal;
+
+pub use bundle::{BundleDigest, BundleSource, SourceFile};
+pub use change::{Change, ChangeBody};
+pub use client::{ApiGrant, Assertion, Client, Grants, Role};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use credential::{Credential, Secret};
+pub use decision::{
+    Challenge, CredentialFault, Decision, Effect, Explanation, Obligation, Reason, RequestFault,
+};
+pub use endpoint::{
+    Api, ApiMode, Endpoint, EndpointState, Located, Scheme, SecurityAlternative, Sensitivity,
+};
+pub use id::{ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, PolicyId, SignalId};
+pub use page::{Page, PageRequest};
+pub use principal::{Principal, PrincipalId, PrincipalKind, TokenFacts, TokenKind};
+pub use query::{ApiCall, CedarQuestion, DeviceFacts, EntityRef, Query, Question};
+pub use record::{Record, RecordFilter, Refusals};
+pub use revision::Revision;
+pub use risk::{Risk, RiskFlags, RiskLevel, RiskReason};
+pub use signal::{NewSignal, Signal, SignalFilter, SignalLife, Subject};

@@ -1,0 +1,192 @@
+//! Who the credential proved to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::Timestamp;
+use super::id::{InvalidId, IssuerAlias};
+
+/// The three kinds of principal that the vocabulary knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PrincipalKind {
+    User,
+    Workload,
+    Anonymous,
+}
+
+impl PrincipalKind {
+    /// The Cedar type without its namespace: `User`, `Workload` or `Anonymous`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Workload => "Workload",
+            Self::Anonymous => "Anonymous",
+        }
+    }
+}
+
+/// A principal's name: its kind and `<issuer alias>/<subject>`. Written `User::dev/alice`.
+///
+/// Two issuers never share a principal, because the alias is part of the id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrincipalId {
+    pub kind: PrincipalKind,
+    id: Arc<str>,
+}
+
+impl PrincipalId {
+    pub const MAX_LENGTH: usize = 512;
+
+    pub fn new(kind: PrincipalKind, issuer: &IssuerAlias, subject: &str) -> Self {
+        Self { kind, id: format!("{issuer}/{subject}").into() }
+    }
+
+    pub fn anonymous() -> Self {
+        Self { kind: PrincipalKind::Anonymous, id: "anonymous".into() }
+    }
+
+    /// `<issuer alias>/<subject>`: the entity id in Cedar.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The two halves of the id; the alias of an anonymous principal is empty.
+    pub fn parts(&self) -> (&str, &str) {
+        self.id.split_once('/').unwrap_or(("", &self.id))
+    }
+}
+
+impl fmt::Display for PrincipalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.kind.as_str(), self.id)
+    }
+}
+
+impl FromStr for PrincipalId {
+    type Err = InvalidId;
+
+    fn from_str(value: &str) -> Result<Self, InvalidId> {
+        let bad = || InvalidId {
+            what: "principal",
+            value: value.to_owned(),
+            rule: "write `User::<issuer alias>/<subject>`, `Workload::<issuer alias>/<subject>` or `Anonymous::anonymous`",
+        };
+        let (kind, id) = value.split_once("::").ok_or_else(bad)?;
+        let kind = match kind {
+            "User" => PrincipalKind::User,
+            "Workload" => PrincipalKind::Workload,
+            "Anonymous" if id == "anonymous" => return Ok(Self::anonymous()),
+            _ => return Err(bad()),
+        };
+        let (issuer, subject) = id.split_once('/').ok_or_else(bad)?;
+        let issuer: IssuerAlias = issuer.parse().map_err(|_| bad())?;
+        let unfit =
+            subject.is_empty() || value.len() > Self::MAX_LENGTH || subject.chars().any(char::is_control);
+        if unfit { Err(bad()) } else { Ok(Self::new(kind, &issuer, subject)) }
+    }
+}
+
+/// What kind of token proved the principal; the `TokenKind` of the vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A user behind a client.
+    User,
+    /// A client acting for itself (client credentials).
+    Client,
+}
+
+impl TokenKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// What a verified token says, as policies may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFacts {
+    pub issuer: IssuerAlias,
+    pub kind: TokenKind,
+    pub client_id: Option<String>,
+    pub audience: BTreeSet<String>,
+    pub scopes: BTreeSet<String>,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub auth_time: Option<Timestamp>,
+    pub acr: Option<String>,
+    pub amr: BTreeSet<String>,
+    pub sender_constrained: bool,
+    /// `jti`.
+    pub token_id: Option<String>,
+    /// `sid`.
+    pub session_id: Option<String>,
+    /// SHA-256 of the whole token: its name when it has no `jti`, and its cache key.
+    pub sha256: [u8; 32],
+}
+
+impl TokenFacts {
+    pub fn age(&self, now: Timestamp) -> Duration {
+        now.since(self.issued_at)
+    }
+
+    pub fn lifetime(&self) -> Duration {
+        self.expires_at.since(self.issued_at)
+    }
+}
+
+/// An authenticated (or anonymous, or asserted) principal, with what policies may read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub id: PrincipalId,
+    pub tenant: Option<String>,
+    pub active: bool,
+    pub roles: BTreeSet<String>,
+    pub groups: BTreeSet<String>,
+    /// `claim:<name>` from the token; `dir:<name>` from the directory.
+    pub tags: BTreeMap<String, BTreeSet<String>>,
+    /// Absent for anonymous and asserted principals.
+    pub token: Option<TokenFacts>,
+}
+
+impl Principal {
+    /// A principal of which nothing but the name is known.
+    pub fn bare(id: PrincipalId) -> Self {
+        Self {
+            id,
+            tenant: None,
+            active: true,
+            roles: BTreeSet::new(),
+            groups: BTreeSet::new(),
+            tags: BTreeMap::new(),
+            token: None,
+        }
+    }
+
+    pub fn anonymous() -> Self {
+        Self::bare(PrincipalId::anonymous())
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        self.id.kind == PrincipalKind::Anonymous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principal_ids_round_trip() {
+        for text in ["User::dev/alice", "Workload::corp/svc/with/slash", "Anonymous::anonymous"] {
+            assert_eq!(text.parse::<PrincipalId>().unwrap().to_string(), text);
+        }
+        for bad in ["alice", "User::alice", "User::dev/", "Robot::dev/x", "User::DEV/x", "Anonymous::x"] {
+            assert!(bad.parse::<PrincipalId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The audit record of one decision, and how records are asked for.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+use super::decision::{Effect, Reason};
+use super::id::{ClientId, DecisionId, DomainId};
+
+/// What is kept of one decision, already masked. Its byte form is `audit::record`'s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub id: DecisionId,
+    pub at: Timestamp,
+    /// The replica that decided.
+    pub replica: String,
+    /// The PEP that asked.
+    pub pep: ClientId,
+    pub domain: DomainId,
+    /// `User::dev/alice`; absent when no principal was proved.
+    pub principal: Option<String>,
+    pub issuer: Option<String>,
+    /// SHA-256 of the whole token, in hex.
+    pub token_sha256: Option<String>,
+    pub session: Option<String>,
+    /// `client_id` of the token.
+    pub oauth_client: Option<String>,
+    pub action: String,
+    /// The endpoint, or `Type::"id"` of a Cedar question's resource.
+    pub resource: String,
+    /// The path as it came, masked.
+    pub path: Option<String>,
+    pub source_ip: Option<String>,
+    /// SHA-256 over the question as it was asked, in hex.
+    pub payload_sha256: String,
+    pub effect: Effect,
+    pub enforced: bool,
+    pub reason: Reason,
+    /// Every refusal met on the way, in step order; the first is the reason.
+    pub refusals: Vec<Reason>,
+    pub policies: Vec<String>,
+    /// `policy: error` for each policy that failed to evaluate.
+    pub policy_errors: Vec<String>,
+    /// Details for operators: never sent to the caller.
+    pub detail: Option<String>,
+    pub bundle: Option<String>,
+    pub revision: String,
+    pub risk_score: u8,
+    pub risk_level: u8,
+    pub risk_reasons: Vec<String>,
+    /// How long the decision took, in microseconds.
+    pub duration_us: u32,
+    pub trace_id: Option<String>,
+}
+
+/// Which records a reader wants; everything absent means any. Newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordFilter {
+    pub principal: Option<String>,
+    pub resource: Option<String>,
+    pub effect: Option<Effect>,
+    pub reason: Option<Reason>,
+    pub pep: Option<ClientId>,
+    /// Inclusive.
+    pub from: Option<Timestamp>,
+    /// Exclusive.
+    pub until: Option<Timestamp>,
+}
+
+/// Calls that never became a decision of their own (unauthenticated callers, overload), counted by minute, so that
+/// nobody can fill the trail of others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusals {
+    pub replica: String,
+    /// The start of the minute.
+    pub minute: Timestamp,
+    /// `unauthenticated`, `permission_denied` or `overloaded`.
+    pub kind: String,
+    /// Where the calls came from: an address, or a client id where it is known.
+    pub peer: String,
+    pub count: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// The RPC of the first one.
+    pub sample: String,
+}

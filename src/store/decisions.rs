@@ -1,0 +1,45 @@
+//! Decisions: the contract. Audit records as bytes with the columns they are found by.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::model::{
+    ClientId, DecisionId, Effect, Page, PageRequest, Reason, RecordFilter, Refusals, Timestamp,
+};
+
+/// A record as `audit` hands it over: the canonical bytes are the truth, the columns only find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    pub id: DecisionId,
+    pub at: Timestamp,
+    pub pep: ClientId,
+    pub principal: Option<String>,
+    pub resource: String,
+    pub effect: Effect,
+    pub enforced: bool,
+    pub reason: Reason,
+    pub bytes: Vec<u8>,
+}
+
+#[async_trait]
+pub trait Decisions {
+    /// Keeps a batch, all or none. A record whose id is there already is left as it is (a batch may be sent again
+    /// after an unclear failure, and records never change). Not a control-plane write: no revision, no feed.
+    async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError>;
+
+    /// The canonical bytes of one record.
+    async fn get_record(&self, id: DecisionId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The canonical bytes, newest first by (`at`, id).
+    async fn list_records(
+        &self,
+        filter: &RecordFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Vec<u8>>, StoreError>;
+
+    /// Adds to the minute's row of (replica, minute, kind, peer): counts add up, first and last widen, the first sample stays.
+    async fn add_refusals(&self, refusals: &[Refusals]) -> Result<(), StoreError>;
+
+    /// Newest minute first, then by kind and peer.
+    async fn list_refusals(&self, page: &PageRequest) -> Result<Page<Refusals>, StoreError>;
+}

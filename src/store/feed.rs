@@ -1,0 +1,31 @@
+//! The change feed: the contract. How a replica follows what others wrote.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::model::{Change, Revision};
+
+/// Changes in commit order.
+///
+/// A writer takes its number from one row that it holds locked until it commits. So numbers are given out in commit
+/// order, and a reader that has seen number `n` can never later find a change below `n`: asking for what is
+/// above the last number seen misses nothing, however late or out of order writers commit.
+#[async_trait]
+pub trait Feed {
+    /// Where the store stands.
+    async fn current_revision(&self) -> Result<Revision, StoreError>;
+
+    /// Up to `limit` changes above `after.number`, in order. Changes may be compacted after a retention time; the
+    /// caller must compare [`Feed::oldest_change`] and the epoch, and load afresh when it has fallen behind or the history is another.
+    async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<Change>, StoreError>;
+
+    /// The number of the oldest change still kept; `None` when there is none.
+    async fn oldest_change(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Returns when something may have changed: on a notification, or after `at_most` (polling is the guarantee, the
+    /// notification only makes it quick). Spurious returns are fine. An error means that notifications are away and the caller should
+    /// fall back to waiting itself.
+    async fn wait_for_change(&self, at_most: Duration) -> Result<(), StoreError>;
+}
