@@ -11,13 +11,9 @@
 mod clients;
 mod config;
 mod decisions;
-pub mod embedded;
 mod feed;
-pub mod postgres;
 mod replicas;
 mod signals;
-
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -76,14 +72,4 @@ pub trait Store: Clients + Signals + Decisions + Feed + Replicas + Send + Sync +
 
     /// Fails unless the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
-}
-
-/// Opens the store that the configuration names, without touching its schema.
-pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    match &config.location {
-        Location::Embedded(path) => Ok(Arc::new(embedded::EmbeddedStore::open(path).await?)),
-        Location::Postgres(url) => {
-            Ok(Arc::new(postgres::PostgresStore::connect(url, config.max_connections).await?))
-        }
-    }
 }
