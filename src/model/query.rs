@@ -33,6 +33,9 @@ pub enum Question {
     Call(ApiCall),
     /// A Cedar question in the words of a domain's own schema.
     Cedar(CedarQuestion),
+    /// What a door was sent but could not read as one question; the text says why. It is denied and recorded like any
+    /// other, so that one bad item of a batch neither spoils the rest nor goes unseen.
+    Unreadable(String),
 }
 
 /// An HTTP or gRPC call as the gateway received it. Nothing in it has been normalised.

@@ -1,0 +1,120 @@
+//! What stands in front of every RPC: nobody gets past without a key and a role that reaches the RPC.
+//!
+//! It is one layer around all services, so that a new RPC is closed until somebody puts it into the table of roles.
+//! Health and reflection are open: a load balancer has no key.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Request, Response};
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tower::{Layer, Service};
+
+use super::status;
+use crate::audit::Recorder;
+use crate::decide::{CallerRefusal, Live};
+use crate::model::Client;
+
+/// Services that need no key.
+const OPEN: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// The authenticated caller of an RPC, among the request's extensions.
+#[derive(Clone, Debug)]
+pub struct Caller(pub Arc<Client>);
+
+/// Puts [`Authenticated`] around a service.
+#[derive(Clone)]
+pub struct AuthenticateCallers {
+    live: Arc<Live>,
+    recorder: Recorder,
+}
+
+impl AuthenticateCallers {
+    pub fn new(live: Arc<Live>, recorder: Recorder) -> Self {
+        Self { live, recorder }
+    }
+
+    fn check<B>(&self, request: &Request<B>) -> Result<Option<Arc<Client>>, CallerRefusal> {
+        let rpc = request.uri().path();
+        if OPEN.iter().any(|open| rpc.starts_with(open)) {
+            return Ok(None);
+        }
+        let authorized = self.live.callers.authorize(client_key(request.headers()), rpc);
+        authorized.map(Some).inspect_err(|refusal| self.count(refusal, request))
+    }
+
+    /// Refused calls are counted by minute and peer, so that nobody can fill the trail by knocking.
+    fn count<B>(&self, refusal: &CallerRefusal, request: &Request<B>) {
+        let rpc = request.uri().path();
+        match refusal {
+            CallerRefusal::NotPermitted { client } => {
+                self.recorder.note_refusal("permission_denied", client.as_str(), rpc);
+            }
+            CallerRefusal::Missing | CallerRefusal::Unknown => {
+                let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+                let peer = peer.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
+                self.recorder.note_refusal("unauthenticated", &peer, rpc);
+            }
+        }
+    }
+}
+
+/// The key in `authorization: Bearer <key>`; `None` when there is no such header, more than one, or another scheme.
+fn client_key(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key)
+}
+
+impl<S> Layer<S> for AuthenticateCallers {
+    type Service = Authenticated<S>;
+
+    fn layer(&self, inner: S) -> Authenticated<S> {
+        Authenticated { inner, gate: self.clone() }
+    }
+}
+
+/// A service that only authenticated callers reach.
+#[derive(Clone)]
+pub struct Authenticated<S> {
+    inner: S,
+    gate: AuthenticateCallers,
+}
+
+impl<S, B> Service<Request<B>> for Authenticated<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.gate.check(&request) {
+            Ok(caller) => {
+                if let Some(client) = caller {
+                    request.extensions_mut().insert(Caller(client));
+                }
+                Box::pin(self.inner.call(request))
+            }
+            Err(refusal) => {
+                let response = status::caller_refused(&refusal, request.uri().path()).into_http();
+                Box::pin(std::future::ready(Ok(response)))
+            }
+        }
+    }
+}

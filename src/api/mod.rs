@@ -1,0 +1,53 @@
+//! The front doors: wire <-> model, and nothing else.
+//!
+//! A door turns bytes into a [`Query`](crate::model::Query) and a [`Decision`](crate::model::Decision) into bytes.
+//! [`status`] is the one table from reasons and errors to wire codes; [`layers`] stands in front of every RPC.
+
+pub mod client;
+mod deadline;
+mod health;
+pub mod layers;
+mod manage;
+mod native;
+pub mod pb;
+pub mod status;
+mod wire;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+pub use health::Health;
+pub use tonic_reflection::server::Error as ReflectionError;
+
+use crate::decide::Decider;
+use crate::manage::Management;
+use pb::decision::decision_service_server::DecisionServiceServer;
+use pb::manage::client_service_server::ClientServiceServer;
+use pb::manage::decision_record_service_server::DecisionRecordServiceServer;
+use pb::manage::risk_service_server::RiskServiceServer;
+use pb::manage::signal_service_server::SignalServiceServer;
+use pb::manage::system_service_server::SystemServiceServer;
+
+/// The largest message taken, in bytes; tonic's own default, stated.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The doors of the decision listener.
+pub fn decision_routes(decider: &Arc<Decider>, health: &Health) -> Result<Routes, ReflectionError> {
+    let native = native::Native::new(Arc::clone(decider));
+    let service = DecisionServiceServer::new(native).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    Ok(health.routes(&pb::DECISION_SERVICES)?.add_service(service))
+}
+
+/// The doors of the management listener.
+pub fn management_routes(management: &Arc<Management>, health: &Health) -> Result<Routes, ReflectionError> {
+    let door = manage::Door::new(Arc::clone(management));
+    let signals = SignalServiceServer::new(door.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let routes = health.routes(&pb::MANAGEMENT_SERVICES)?;
+    Ok(routes
+        .add_service(signals)
+        .add_service(RiskServiceServer::new(door.clone()))
+        .add_service(ClientServiceServer::new(door.clone()))
+        .add_service(DecisionRecordServiceServer::new(door.clone()))
+        .add_service(SystemServiceServer::new(door)))
+}

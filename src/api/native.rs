@@ -1,0 +1,191 @@
+//! The native door: `deodar.decision.v1`.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::deadline::grpc_timeout;
+use super::layers::Caller;
+use super::pb::decision as pb;
+use super::pb::decision::decision_service_server::DecisionService;
+use super::{status, wire};
+use crate::decide::{Asked, Deadline, Decider};
+use crate::model::{Client, Credential, DeviceFacts, Query, Question, Revision};
+
+const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
+const BATCH: &str = "/deodar.decision.v1.DecisionService/BatchCheck";
+const STREAM: &str = "/deodar.decision.v1.DecisionService/StreamCheck";
+
+/// Serves [`DecisionService`].
+pub(super) struct Native {
+    decider: Arc<Decider>,
+}
+
+impl Native {
+    pub fn new(decider: Arc<Decider>) -> Self {
+        Self { decider }
+    }
+
+    fn deadline(&self, timeout: Option<Duration>) -> Deadline {
+        Deadline::after(timeout, self.decider.config(), self.decider.clock().as_ref())
+    }
+}
+
+/// The caller that the layer in front let in. Without one nobody gets further: a server without the layer is closed.
+fn caller<T>(request: &Request<T>) -> Result<Arc<Client>, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller
+        .map(|caller| Arc::clone(&caller.0))
+        .ok_or_else(|| status::caller_refused(&crate::decide::CallerRefusal::Missing, "this RPC"))
+}
+
+/// What all questions of one message share.
+#[derive(Clone)]
+struct Shared {
+    credential: Credential,
+    source_ip: Option<IpAddr>,
+    device: Option<DeviceFacts>,
+    explain: bool,
+    at_least: Option<Revision>,
+    trace_id: Option<String>,
+}
+
+impl Shared {
+    fn query(self, question: Question) -> Query {
+        let Self { credential, source_ip, device, explain, at_least, trace_id } = self;
+        Query { credential, question, source_ip, device, explain, at_least, trace_id }
+    }
+}
+
+/// The query of a message. A field that cannot be read makes the question unreadable, and so denied.
+fn query(request: pb::CheckRequest) -> Query {
+    let pb::CheckRequest { credentials, question, source, device, explain, at_least, trace_id } = request;
+    let batch = pb::BatchCheckRequest {
+        credentials,
+        questions: Vec::new(),
+        source,
+        device,
+        explain,
+        at_least,
+        trace_id,
+    };
+    let (shared, unreadable) = shared(batch);
+    let question = unreadable.map_or_else(|| wire::question(question), Question::Unreadable);
+    shared.query(question)
+}
+
+/// What the questions share, and what of it cannot be read.
+fn shared(request: pb::BatchCheckRequest) -> (Shared, Option<String>) {
+    let source = wire::source(request.source);
+    let at_least = wire::at_least(&request.at_least);
+    let unreadable = source.as_ref().err().or(at_least.as_ref().err()).cloned();
+    let shared = Shared {
+        credential: wire::credential(request.credentials),
+        source_ip: source.unwrap_or_default(),
+        device: request.device.map(wire::device),
+        explain: request.explain,
+        at_least: at_least.unwrap_or_default(),
+        trace_id: wire::trace_id(request.trace_id),
+    };
+    (shared, unreadable)
+}
+
+type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamCheckResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl DecisionService for Native {
+    async fn check(
+        &self,
+        request: Request<pb::CheckRequest>,
+    ) -> Result<Response<pb::CheckResponse>, Status> {
+        let caller = caller(&request)?;
+        let deadline = self.deadline(grpc_timeout(request.metadata()));
+        let asked = Asked { caller: &caller, rpc: CHECK, deadline };
+        let decision = self.decider.decide(asked, query(request.into_inner())).await;
+        Ok(Response::new(pb::CheckResponse { decision: Some(wire::decision(decision)) }))
+    }
+
+    async fn batch_check(
+        &self,
+        request: Request<pb::BatchCheckRequest>,
+    ) -> Result<Response<pb::BatchCheckResponse>, Status> {
+        let caller = caller(&request)?;
+        let deadline = self.deadline(grpc_timeout(request.metadata()));
+        let mut request = request.into_inner();
+        let questions = std::mem::take(&mut request.questions);
+        let most = self.decider.config().max_batch;
+        if questions.len() > most {
+            let why = format!("{} questions in one batch, at most {most} are taken", questions.len());
+            return Err(status::invalid_call("questions", why));
+        }
+        let (shared, unreadable) = shared(request);
+        let asked = Asked { caller: &caller, rpc: BATCH, deadline };
+        let mut decisions = Vec::with_capacity(questions.len());
+        for question in questions {
+            let question = match &unreadable {
+                Some(why) => Question::Unreadable(why.clone()),
+                None => wire::question(Some(question)),
+            };
+            let decision = self.decider.decide(asked, shared.clone().query(question)).await;
+            decisions.push(wire::decision(decision));
+        }
+        Ok(Response::new(pb::BatchCheckResponse { decisions }))
+    }
+
+    type StreamCheckStream = Answers;
+
+    async fn stream_check(
+        &self,
+        request: Request<Streaming<pb::StreamCheckRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let caller = caller(&request)?;
+        let most = self.decider.config().max_stream_in_flight.max(1);
+        let until_revoked = revoked(Arc::clone(&self.decider), Arc::clone(&caller));
+        let (decider, client) = (Arc::clone(&self.decider), Arc::clone(&caller));
+        let answers = request
+            .into_inner()
+            .take_until(until_revoked)
+            .map(move |message| answer(Arc::clone(&decider), Arc::clone(&client), message))
+            // Reads no further while this many are under way: a client that sends faster is made to wait.
+            .buffer_unordered(most);
+        let farewell = stream::once(farewell(Arc::clone(&self.decider), caller)).filter_map(std::future::ready);
+        Ok(Response::new(Box::pin(answers.chain(farewell))))
+    }
+}
+
+/// Answers one message of a stream.
+async fn answer(
+    decider: Arc<Decider>,
+    caller: Arc<Client>,
+    message: Result<pb::StreamCheckRequest, Status>,
+) -> Result<pb::StreamCheckResponse, Status> {
+    let pb::StreamCheckRequest { id, timeout, request } = message?;
+    // A timeout that is no duration leaves no time: better a denial than one that nobody waits for.
+    let timeout = timeout.map(|timeout| Duration::try_from(timeout).unwrap_or_default());
+    let deadline = Deadline::after(timeout, decider.config(), decider.clock().as_ref());
+    let asked = Asked { caller: &caller, rpc: STREAM, deadline };
+    let decision = decider.decide(asked, query(request.unwrap_or_default())).await;
+    Ok(pb::StreamCheckResponse { id, decision: Some(wire::decision(decision)) })
+}
+
+/// Returns when the client's key has been revoked.
+async fn revoked(decider: Arc<Decider>, client: Arc<Client>) {
+    let mut changes = decider.live().callers.changes();
+    while decider.live().callers.is_live(&client) {
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The end of a stream: an error when it ends because the client was revoked.
+async fn farewell(
+    decider: Arc<Decider>,
+    client: Arc<Client>,
+) -> Option<Result<pb::StreamCheckResponse, Status>> {
+    (!decider.live().callers.is_live(&client)).then(|| Err(status::client_revoked()))
+}

@@ -1,0 +1,249 @@
+//! Decision messages: wire -> model and model -> wire.
+//!
+//! A question that cannot be read is no error of the call: it becomes [`Question::Unreadable`], which is denied and
+//! recorded, so that one bad item in a batch does not spoil the others.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use prost_types::value::Kind;
+use serde_json::{Map, Number, Value};
+
+use super::pb::decision as pb;
+use super::status;
+use crate::model::{
+    ApiCall, CedarQuestion, Challenge, Credential, Decision, DeviceFacts, DomainId, EntityRef, Explanation,
+    Question, Revision, Risk, Secret,
+};
+
+/// Something, or why it cannot be read, for operators.
+pub type Read<T> = Result<T, String>;
+
+/// The one credential of a message. What cannot be read as one becomes [`Credential::Malformed`].
+pub fn credential(credentials: Vec<pb::Credential>) -> Credential {
+    let mut credentials = credentials.into_iter();
+    match (credentials.next(), credentials.next()) {
+        (None, _) => Credential::None,
+        (Some(only), None) => one_credential(only),
+        (Some(_), Some(_)) => Credential::Malformed("more than one credential was presented"),
+    }
+}
+
+fn one_credential(credential: pb::Credential) -> Credential {
+    match credential.kind {
+        None => Credential::Malformed("the credential is empty"),
+        Some(pb::credential::Kind::BearerToken(token)) => Credential::Bearer(Secret::new(token)),
+        Some(pb::credential::Kind::AssertedPrincipal(name)) => match name.parse() {
+            Ok(principal) => Credential::Asserted(principal),
+            Err(_) => Credential::Malformed("the asserted principal is not `User::<issuer alias>/<subject>`"),
+        },
+        Some(pb::credential::Kind::Authorization(value)) => authorization(&value),
+    }
+}
+
+/// The value of an Authorization header. Gateways join repeated headers with a comma, and no token holds one.
+fn authorization(value: &str) -> Credential {
+    if value.contains(',') {
+        return Credential::Malformed("the Authorization header holds more than one value");
+    }
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Credential::Bearer(Secret::new(token)),
+        _ => Credential::Malformed("the Authorization header is not `Bearer <token>`"),
+    }
+}
+
+pub fn device(device: pb::Device) -> DeviceFacts {
+    let pb::Device { id, compliant, posture_age_seconds } = device;
+    DeviceFacts { id: (!id.is_empty()).then_some(id), compliant, posture_age_s: posture_age_seconds }
+}
+
+pub fn question(question: Option<pb::Question>) -> Question {
+    match question.and_then(|question| question.kind) {
+        None => Question::Unreadable("the question is empty".to_owned()),
+        Some(pb::question::Kind::Call(call)) => Question::Call(api_call(call)),
+        Some(pb::question::Kind::Cedar(cedar)) => {
+            cedar_question(cedar).map_or_else(Question::Unreadable, Question::Cedar)
+        }
+    }
+}
+
+/// The client's address; absent when the gateway did not say.
+pub fn source(source: Option<pb::Source>) -> Read<Option<IpAddr>> {
+    let text = source.map(|source| source.ip).unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("source.ip: `{text}` is not an IP address"))
+}
+
+/// A revision to wait for; absent when none is wanted.
+pub fn at_least(text: &str) -> Read<Option<Revision>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| format!("at_least: {error}"))
+}
+
+/// A W3C trace id. One that is not in order is left out, as the recommendation says.
+pub fn trace_id(text: String) -> Option<String> {
+    let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    let fine = text.len() == 32 && text.as_bytes().iter().all(hex) && text.bytes().any(|byte| byte != b'0');
+    fine.then_some(text)
+}
+
+fn api_call(call: pb::ApiCall) -> ApiCall {
+    let pb::ApiCall { method, host, path, secure, headers, metadata } = call;
+    let headers = headers.into_iter().map(|header| (header.name.to_ascii_lowercase(), header.value)).collect();
+    let metadata: BTreeMap<_, _> = metadata.into_iter().map(|(name, list)| (name, list.values)).collect();
+    ApiCall { method, host, path, secure, headers, metadata }
+}
+
+fn cedar_question(question: pb::CedarQuestion) -> Read<CedarQuestion> {
+    let pb::CedarQuestion { domain, principal, action, resource, entities, context } = question;
+    let domain = match domain.as_str() {
+        "" => DomainId::default(),
+        name => name.parse().map_err(|error| format!("domain: {error}"))?,
+    };
+    let (Some(action), Some(resource)) = (action, resource) else {
+        return Err("a Cedar question needs an action and a resource".to_owned());
+    };
+    let entities = entities.into_iter().map(|entity| json_object(entity).map(Value::Object));
+    Ok(CedarQuestion {
+        domain,
+        principal: principal.map(entity_ref),
+        action: entity_ref(action),
+        resource: entity_ref(resource),
+        entities: entities.collect::<Result<_, _>>()?,
+        context: context.map(json_object).transpose()?.unwrap_or_default(),
+    })
+}
+
+fn entity_ref(entity: pb::EntityRef) -> EntityRef {
+    EntityRef { entity_type: entity.r#type, id: entity.id }
+}
+
+fn json_object(object: prost_types::Struct) -> Read<Map<String, Value>> {
+    object.fields.into_iter().map(|(name, value)| Ok((name, json(value)?))).collect()
+}
+
+/// Cedar has whole numbers only, and a `Struct` only doubles: a number is taken where it is whole and exact.
+fn json(value: prost_types::Value) -> Read<Value> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    Ok(match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(flag)) => Value::Bool(flag),
+        Some(Kind::StringValue(text)) => Value::String(text),
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and within the exact range")]
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() <= EXACT => {
+            Value::Number(Number::from(number as i64))
+        }
+        Some(Kind::NumberValue(number)) => {
+            return Err(format!("{number} is not a whole number between -2^53 and 2^53"));
+        }
+        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(json).collect::<Result<_, _>>()?),
+        Some(Kind::StructValue(object)) => Value::Object(json_object(object)?),
+    })
+}
+
+pub fn decision(decision: Decision) -> pb::Decision {
+    let effect = status::effect(decision.effect());
+    let obligations = decision.obligations.into_iter().map(|obligation| pb::Obligation {
+        name: obligation.name,
+        value: obligation.value,
+        policy_id: obligation.policy.to_string(),
+    });
+    pb::Decision {
+        decision_id: decision.id.to_string(),
+        effect: effect.into(),
+        enforced: decision.enforced,
+        reason: status::reason(decision.reason).into(),
+        message: decision.message,
+        policy_ids: decision.policies.iter().map(ToString::to_string).collect(),
+        obligations: obligations.collect(),
+        challenge: decision.challenge.as_ref().map(challenge),
+        retry_after: decision.retry_after.map(duration),
+        principal: decision.principal.map(|principal| principal.to_string()).unwrap_or_default(),
+        endpoint: decision.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+        risk: decision.risk.map(risk),
+        bundle_digest: decision.bundle.map(|digest| digest.to_string()).unwrap_or_default(),
+        revision: decision.revision.to_string(),
+        reuse_for: (!decision.reuse_for.is_zero()).then(|| duration(decision.reuse_for)),
+        explanation: decision.explanation.map(explanation),
+    }
+}
+
+fn challenge(challenge: &Challenge) -> pb::Challenge {
+    let www_authenticate = status::www_authenticate(challenge);
+    match challenge {
+        Challenge::Bearer { scopes, .. } => {
+            pb::Challenge { www_authenticate, scopes: scopes.clone(), ..pb::Challenge::default() }
+        }
+        Challenge::StepUp { acr_values, max_age } => pb::Challenge {
+            www_authenticate,
+            acr_values: acr_values.clone(),
+            max_age: max_age.map(duration),
+            scopes: Vec::new(),
+        },
+    }
+}
+
+fn risk(risk: Risk) -> pb::Risk {
+    let reasons = risk.reasons.into_iter().map(|reason| pb::RiskReason {
+        kind: reason.kind,
+        points: reason.points.into(),
+        text: reason.text,
+    });
+    pb::Risk {
+        score: risk.score.into(),
+        level: risk.level.number().into(),
+        confidence: risk.confidence.into(),
+        reasons: reasons.collect(),
+        stale: risk.stale,
+    }
+}
+
+fn explanation(explanation: Explanation) -> pb::Explanation {
+    let errors = explanation.policy_errors.into_iter();
+    let policy_errors =
+        errors.map(|(policy, error)| pb::PolicyError { policy_id: policy.to_string(), error }).collect();
+    pb::Explanation { steps: explanation.steps, policy_errors }
+}
+
+/// A span on the wire; saturates far beyond anything that makes sense.
+pub fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration::try_from(duration)
+        .unwrap_or(prost_types::Duration { seconds: i64::MAX, nanos: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authorization_is_malformed(value: &str) -> bool {
+        matches!(authorization(value), Credential::Malformed(_))
+    }
+
+    #[test]
+    fn an_authorization_header_is_one_bearer_token_or_malformed() {
+        assert_eq!(authorization("bEaReR abc"), Credential::Bearer(Secret::new("abc")));
+        for bad in ["", "abc", "Basic abc", "Bearer a,Bearer b", "Bearer a, b"] {
+            assert!(authorization_is_malformed(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn two_credentials_are_malformed() {
+        let token = || pb::Credential { kind: Some(pb::credential::Kind::BearerToken("t".into())) };
+        assert!(matches!(credential(vec![token()]), Credential::Bearer(_)));
+        assert!(matches!(credential(vec![token(), token()]), Credential::Malformed(_)));
+        assert_eq!(credential(vec![]), Credential::None);
+    }
+
+    #[test]
+    fn only_whole_exact_numbers_are_taken() {
+        let number = |number| json(prost_types::Value { kind: Some(Kind::NumberValue(number)) });
+        assert_eq!(number(42.0).unwrap(), Value::from(42));
+        assert!(number(0.5).is_err() && number(1e300).is_err() && number(f64::NAN).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! The configuration: a TOML file, then the environment, then flags. This file only nests what the rooms own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{audit, decide, identity, inventory, policy, risk, store};
+
+/// The whole configuration of a server.
+///
+/// Every value can also be set by an environment variable `DEODAR__SECTION__KEY`, for example
+/// `DEODAR__SERVER__DECISIONS=127.0.0.1:9000`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the server keeps its files: the embedded database, the first administrator's key, the development
+    /// issuer's key. Relative paths elsewhere in the configuration start at the configuration file.
+    pub data_dir: PathBuf,
+    /// Development mode: a token issuer `dev` whose key lies in the data directory, and migrations applied at
+    /// start. Refused together with a listener beyond loopback.
+    pub development: bool,
+    /// Listeners.
+    pub server: ServerConfig,
+    /// Where state is kept.
+    pub store: store::Config,
+    /// Token issuers, and how their tokens are checked.
+    pub identity: identity::Config,
+    /// The APIs that are protected.
+    pub inventory: inventory::Config,
+    /// How signals become risk.
+    pub risk: risk::Config,
+    /// Where policies are.
+    pub policy: policy::Config,
+    /// Limits on decisions.
+    pub decide: decide::Config,
+    /// The record of every decision.
+    pub audit: audit::Config,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: default_data_dir(),
+            development: false,
+            server: ServerConfig::default(),
+            store: store::Config::default(),
+            identity: identity::Config::default(),
+            inventory: inventory::Config::default(),
+            risk: risk::Config::default(),
+            policy: policy::Config::default(),
+            decide: decide::Config::default(),
+            audit: audit::Config::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// Where the server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// The listener for decisions. Port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub decisions: SocketAddr,
+    /// The listener for management.
+    #[schemars(with = "String")]
+    pub management: SocketAddr,
+    /// Listen beyond loopback without TLS. Client keys and tokens then cross the network readable, so do this only
+    /// where something else encrypts it, for example a service mesh.
+    pub plaintext_beyond_loopback: bool,
+    /// How long a stopping server waits for calls under way.
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            decisions: SocketAddr::from(([127, 0, 0, 1], 7350)),
+            management: SocketAddr::from(([127, 0, 0, 1], 7351)),
+            plaintext_beyond_loopback: false,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What is logged, to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Which events: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as
+    /// `info,deodar::store=debug`.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("there is no configuration file {}", .0.display())]
+    NoFile(PathBuf),
+    #[error("the configuration is wrong: {0}")]
+    Invalid(Box<figment::Error>),
+    #[error("{0}")]
+    Unsafe(String),
+}
+
+impl Config {
+    /// Reads the file (if any), then the environment; what neither sets has its default. Checked as a whole.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(ConfigError::NoFile(file.to_owned()));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let mut config: Self = figment
+            .merge(Env::prefixed("DEODAR__").split("__"))
+            .extract()
+            .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        config.resolve(file.and_then(Path::parent).unwrap_or(Path::new("")));
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Makes every path independent of the folder that the server is started in.
+    fn resolve(&mut self, base: &Path) {
+        self.data_dir = base.join(&self.data_dir);
+        if let store::Location::Embedded(path) = &mut self.store.location {
+            *path = self.data_dir.join(&path);
+        }
+        self.identity.resolve(base);
+        self.inventory.resolve(base);
+        self.policy.resolve(base);
+    }
+
+    /// What no single value shows.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, address) in [("decisions", self.server.decisions), ("management", self.server.management)] {
+            if address.ip().is_loopback() {
+                continue;
+            }
+            if self.development {
+                let why = format!("development mode listens on loopback only, but server.{name} is {address}");
+                return Err(ConfigError::Unsafe(why));
+            }
+            if !self.server.plaintext_beyond_loopback {
+                let why = format!(
+                    "server.{name} = {address} would send client keys and tokens over the network unencrypted; \
+                     listen on 127.0.0.1, or set server.plaintext_beyond_loopback = true if something else encrypts"
+                );
+                return Err(ConfigError::Unsafe(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The folder for a user's application data; the working directory where there is none.
+pub fn default_data_dir() -> PathBuf {
+    directories::ProjectDirs::from("", "", "deodar")
+        .map_or_else(|| PathBuf::from("deodar-data"), |folders| folders.data_dir().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deodar.toml");
+        std::fs::write(&file, toml).unwrap();
+        Config::load(Some(&file))
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let config = load("").unwrap();
+        assert_eq!(config.server, ServerConfig::default());
+        assert!(!config.development);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let error = load("[server]\ndecision = \"127.0.0.1:1\"").unwrap_err().to_string();
+        assert!(error.contains("decision"), "{error}");
+    }
+
+    #[test]
+    fn a_plaintext_listener_beyond_loopback_must_be_asked_for() {
+        let open = "[server]\ndecisions = \"0.0.0.0:7350\"\n";
+        let error = load(open).unwrap_err().to_string();
+        assert!(error.contains("plaintext_beyond_loopback"), "{error}");
+        assert!(load(&format!("{open}plaintext_beyond_loopback = true")).is_ok());
+        let development = format!("development = true\n{open}plaintext_beyond_loopback = true");
+        assert!(load(&development).is_err());
+    }
+}

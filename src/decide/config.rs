@@ -1,0 +1,50 @@
+//! Knobs of deciding.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Limits on decisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Decisions under way at once; beyond it, questions are denied as `overloaded`.
+    pub max_in_flight: usize,
+    /// Time left for a decision when the caller names no deadline.
+    #[serde(with = "crate::model::duration")]
+    pub default_timeout: Duration,
+    /// How long before the caller's deadline the answer must be ready; never below 5 ms.
+    #[serde(with = "crate::model::duration")]
+    pub deadline_margin: Duration,
+    /// How long a check with `at_least` waits for this replica to catch up.
+    #[serde(with = "crate::model::duration")]
+    pub at_least_wait: Duration,
+    /// Questions in one batch at most.
+    pub max_batch: usize,
+    /// Questions of one stream that may be under way at once; a client that sends more is made to wait.
+    pub max_stream_in_flight: usize,
+    /// Headers of one call at most; more are refused as `request_too_large`.
+    pub max_headers: usize,
+    /// Entities in one Cedar question at most.
+    pub max_entities: usize,
+}
+
+impl Config {
+    /// Below this the answer could not reach the caller in time.
+    pub const LEAST_MARGIN: Duration = Duration::from_millis(5);
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 1_024,
+            default_timeout: Duration::from_secs(2),
+            deadline_margin: Duration::from_millis(5),
+            at_least_wait: Duration::from_millis(500),
+            max_batch: 256,
+            max_stream_in_flight: 256,
+            max_headers: 128,
+            max_entities: 1_000,
+        }
+    }
+}

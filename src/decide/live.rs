@@ -1,0 +1,254 @@
+//! What this replica decides with right now: policies, signals, clients; and the one follower of the change feed.
+//!
+//! Everything here is read without locks. Policies are swapped whole; a decision takes one view at its start and
+//! never looks again. The follower applies changes in commit order and then moves the revision, so that a decision
+//! that names a revision has seen everything up to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Callers;
+use crate::model::{Change, ChangeBody, Clock, DomainId, Revision, Timestamp};
+use crate::policy::Snapshot;
+use crate::risk::{Freshness, Signals};
+use crate::store::{Store, StoreError};
+
+/// A bundle in use.
+#[derive(Clone)]
+pub struct ActiveBundle {
+    pub snapshot: Arc<Snapshot>,
+    pub activated_at: Timestamp,
+    /// What its compilation warned of.
+    pub warnings: Vec<String>,
+}
+
+/// The live policies of every domain. Immutable; one decision reads one of these.
+#[derive(Clone, Default)]
+pub struct View {
+    bundles: BTreeMap<DomainId, ActiveBundle>,
+    /// Why a newer edition of a domain's policies is not live.
+    refused: BTreeMap<DomainId, String>,
+}
+
+impl View {
+    pub fn bundle(&self, domain: &DomainId) -> Option<&ActiveBundle> {
+        self.bundles.get(domain)
+    }
+
+    pub fn bundles(&self) -> impl Iterator<Item = (&DomainId, &ActiveBundle)> {
+        self.bundles.iter()
+    }
+}
+
+/// The state that decisions read.
+pub struct Live {
+    view: ArcSwap<View>,
+    pub signals: Signals,
+    pub callers: Callers,
+    applied: watch::Sender<Revision>,
+    /// When the store last answered the follower, in microseconds; `i64::MIN`: never.
+    contact: AtomicI64,
+    clock: Arc<dyn Clock>,
+}
+
+impl Live {
+    pub fn new(signals: Signals, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            view: ArcSwap::default(),
+            signals,
+            callers: Callers::new(),
+            applied: watch::Sender::new(Revision::default()),
+            contact: AtomicI64::new(i64::MIN),
+            clock,
+        }
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Makes a compiled bundle the one that its domain decides with, from the next decision on.
+    pub fn activate(&self, domain: &DomainId, bundle: &ActiveBundle) {
+        self.view.rcu(|view| {
+            let mut view = View::clone(view);
+            view.refused.remove(domain);
+            view.bundles.insert(domain.clone(), bundle.clone());
+            view
+        });
+    }
+
+    /// Keeps what is live and remembers why the newer edition is not.
+    pub fn refuse(&self, domain: &DomainId, why: &str) {
+        self.view.rcu(|view| {
+            let mut view = View::clone(view);
+            view.refused.insert(domain.clone(), why.to_owned());
+            view
+        });
+    }
+
+    /// Everything up to here is in effect on this replica.
+    pub fn revision(&self) -> Revision {
+        *self.applied.borrow()
+    }
+
+    /// Waits until this replica has reached a revision, at most this long. False when it has not.
+    pub async fn reached(&self, wanted: Revision, at_most: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let reached = applied.wait_for(|applied| applied.covers(wanted));
+        matches!(tokio::time::timeout(at_most, reached).await, Ok(Ok(_)))
+    }
+
+    /// How old the knowledge about signals is.
+    pub fn freshness(&self, now: Timestamp) -> Freshness {
+        let contact = self.contact.load(Ordering::Acquire);
+        if contact == i64::MIN {
+            return Freshness::never();
+        }
+        Freshness::of(now.since(Timestamp::from_micros(contact)))
+    }
+
+    /// What is wrong, a sentence each; nothing when all is well.
+    pub fn problems(&self) -> Vec<String> {
+        let view = self.view.load();
+        let mut problems: Vec<String> = view
+            .refused
+            .iter()
+            .map(|(domain, why)| match view.bundles.get(domain) {
+                Some(_) => format!("domain `{domain}`: serving old policies: {why}"),
+                None => format!("domain `{domain}`: no policies: {why}"),
+            })
+            .collect();
+        let now = self.clock.now();
+        if self.freshness(now).is_stale(self.signals.config()) {
+            problems.push("signals are stale: the store has not answered for too long".to_owned());
+        }
+        problems
+    }
+
+    /// Whether decisions can be made at all.
+    pub fn is_ready(&self) -> bool {
+        !self.view.load().bundles.is_empty() && self.contact.load(Ordering::Acquire) != i64::MIN
+    }
+
+    /// Loads everything from the store; what was in memory is replaced.
+    pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        // Two reads at two revisions: from the lower one on, changes are applied again, which does no harm.
+        let (clients, clients_at) = store.all_clients().await?;
+        let (signals, signals_at) = store.live_signals(now.minus(self.signals.window())).await?;
+        self.callers.replace_all(clients);
+        self.signals.replace_all(signals);
+        let at = if clients_at.number < signals_at.number { clients_at } else { signals_at };
+        self.applied.send_replace(at);
+        self.contact.store(now.micros(), Ordering::Release);
+        tracing::info!(revision = %at, "loaded clients and signals");
+        Ok(())
+    }
+
+    /// Follows the change feed until told to stop. Trouble with the store is waited out; decisions go on meanwhile.
+    pub async fn follow(&self, store: Arc<dyn Store>, config: FollowConfig, stop: CancellationToken) {
+        let mut pause = config.retry_least;
+        while !stop.is_cancelled() {
+            let step = async {
+                self.catch_up(store.as_ref(), config.page).await?;
+                store.wait_for_change(config.poll).await
+            };
+            let result = tokio::select! {
+                () = stop.cancelled() => return,
+                result = step => result,
+            };
+            let Err(error) = result else {
+                pause = config.retry_least;
+                continue;
+            };
+            tracing::warn!(error = %Chain(&error), retry_ms = pause.as_millis(), "cannot follow the change feed");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(config.poll.max(config.retry_least));
+        }
+    }
+
+    async fn catch_up(&self, store: &dyn Store, page: u32) -> Result<(), StoreError> {
+        loop {
+            let asked_at = self.clock.now();
+            let applied = self.revision();
+            let current = store.current_revision().await?;
+            if self.must_load_afresh(store, applied, current).await? {
+                tracing::warn!(had = %applied, found = %current, "the change feed cannot be continued; loading afresh");
+                self.load(store).await?;
+                continue;
+            }
+            let changes = if applied == current { Vec::new() } else { store.changes_after(applied, page).await? };
+            let Some(last) = changes.last().map(|change| change.revision) else {
+                self.contact.store(asked_at.micros(), Ordering::Release);
+                return Ok(());
+            };
+            changes.iter().for_each(|change| self.apply(change));
+            self.applied.send_replace(last);
+        }
+    }
+
+    /// Another history, a history that went back, or one whose part that we need is gone.
+    async fn must_load_afresh(
+        &self,
+        store: &dyn Store,
+        applied: Revision,
+        current: Revision,
+    ) -> Result<bool, StoreError> {
+        if applied.epoch != current.epoch || applied.number > current.number {
+            return Ok(true);
+        }
+        if applied == current {
+            return Ok(false);
+        }
+        let oldest = store.oldest_change().await?;
+        Ok(oldest.is_none_or(|oldest| oldest > applied.number + 1))
+    }
+
+    fn apply(&self, change: &Change) {
+        match &change.body {
+            ChangeBody::Signal(signal) => self.signals.apply(signal),
+            ChangeBody::Client(client) => self.callers.apply(client),
+        }
+    }
+}
+
+/// How the feed is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowConfig {
+    /// How often the store is asked when no notification comes.
+    pub poll: Duration,
+    /// Changes read at once.
+    pub page: u32,
+    /// The first pause after trouble; it doubles up to `poll`.
+    pub retry_least: Duration,
+}
+
+impl Default for FollowConfig {
+    fn default() -> Self {
+        Self { poll: Duration::from_secs(1), page: 500, retry_least: Duration::from_millis(50) }
+    }
+}
+
+/// An error with its causes on one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

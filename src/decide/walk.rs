@@ -1,0 +1,432 @@
+//! One query on its way through the steps: what was found so far, and every refusal met.
+//!
+//! A refusal does not end the walk. It is kept, later steps run with what is known, and the first one in step order
+//! becomes the reason; so a record shows everything that was wrong with a call, and an API in observe mode learns it all.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Asked, Decider, View, message};
+use crate::inventory::scopes_met;
+use crate::model::{
+    ApiCall, Assertion, CedarQuestion, Challenge, Credential, Decision, DecisionId, DomainId, Effect, EntityRef,
+    Explanation, Located, Principal, Query, Question, Reason, RequestFault, Revision, Risk,
+    Scheme, Sensitivity, Subject, Timestamp,
+};
+use crate::policy::{CallInput, DeviceView, Evaluation, QuestionInput, QuestionPrincipal, Snapshot};
+use crate::risk::About;
+
+/// A refusal met on the way, with a detail for operators.
+pub(super) struct Refusal {
+    pub reason: Reason,
+    pub detail: Cow<'static, str>,
+}
+
+pub(super) struct Walk<'a> {
+    decider: &'a Decider,
+    asked: &'a Asked<'a>,
+    query: &'a Query,
+    view: Arc<View>,
+    pub id: DecisionId,
+    pub now: Timestamp,
+    pub revision: Revision,
+    pub domain: DomainId,
+    pub refusals: Vec<Refusal>,
+    pub located: Option<Located>,
+    pub principal: Option<Arc<Principal>>,
+    pub risk: Option<Risk>,
+    pub evaluation: Option<Evaluation>,
+    pub decision: Option<Decision>,
+    steps: Option<Vec<String>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Step 1: takes the snapshot that all later steps use.
+    pub fn new(decider: &'a Decider, asked: &'a Asked<'a>, query: &'a Query) -> Self {
+        // The revision first: signals that arrive in between may be newer than it, never older.
+        let revision = decider.live.revision();
+        let explain = query.explain && asked.caller.grants.explain;
+        Self {
+            decider,
+            asked,
+            query,
+            view: decider.live.view(),
+            id: DecisionId::generate(),
+            now: decider.clock.now(),
+            revision,
+            domain: DomainId::default(),
+            refusals: Vec::new(),
+            located: None,
+            principal: None,
+            risk: None,
+            evaluation: None,
+            decision: None,
+            steps: explain.then(Vec::new),
+        }
+    }
+
+    pub fn refuse(&mut self, reason: Reason, detail: impl Into<Cow<'static, str>>) {
+        let detail = detail.into();
+        self.note(|| format!("refused: {}: {detail}", reason.as_str()));
+        self.refusals.push(Refusal { reason, detail });
+    }
+
+    /// Adds a line to the explanation, if there is to be one.
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.steps {
+            steps.push(line());
+        }
+    }
+
+    /// Step 2: what is called, in which domain, and may this PEP ask about it?
+    pub fn locate(&mut self) {
+        match &self.query.question {
+            Question::Call(call) => self.locate_call(call),
+            Question::Cedar(question) => self.locate_question(question),
+            Question::Unreadable(why) => self.refuse(Reason::RequestInvalid(RequestFault::Ambiguous), why.clone()),
+        }
+    }
+
+    fn locate_call(&mut self, call: &ApiCall) {
+        let most = self.decider.config.max_headers;
+        if call.headers.len() > most {
+            let detail = format!("{} headers, at most {most} are read", call.headers.len());
+            return self.refuse(Reason::RequestInvalid(RequestFault::TooLarge), detail);
+        }
+        let located = match self.decider.inventory.locate(call) {
+            Ok(located) => located,
+            Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
+        };
+        self.domain = located.endpoint.api.domain.clone();
+        self.note(|| format!("locate: {}", located.endpoint.id));
+        if !self.asked.caller.grants.apis.covers(&located.endpoint.api.id) {
+            let detail = format!("client is not granted API `{}`", located.endpoint.api.id);
+            self.refuse(Reason::CallerNotPermitted, detail);
+        }
+        self.located = Some(located);
+    }
+
+    fn locate_question(&mut self, question: &CedarQuestion) {
+        self.domain = question.domain.clone();
+        self.note(|| format!("locate: domain {}", question.domain));
+        if !self.asked.caller.grants.domains.contains(&question.domain) {
+            let detail = format!("client is not granted domain `{}`", question.domain);
+            self.refuse(Reason::CallerNotPermitted, detail);
+        }
+        if question.principal.is_some() && !self.may_assert(Assertion::Principal) {
+            self.refuse(Reason::CallerNotPermitted, "client may not assert a principal");
+        }
+        let most = self.decider.config.max_entities;
+        if question.entities.len() > most {
+            let detail = format!("{} entities, at most {most} are read", question.entities.len());
+            self.refuse(Reason::RequestInvalid(RequestFault::TooLarge), detail);
+        }
+    }
+
+    fn may_assert(&self, assertion: Assertion) -> bool {
+        self.asked.caller.grants.assertions.contains(&assertion)
+    }
+
+    /// Step 3: who is calling?
+    pub fn authenticate(&mut self) {
+        let asserted = matches!(self.query.credential, Credential::Asserted(_));
+        if asserted && !self.may_assert(Assertion::Principal) {
+            return self.refuse(Reason::CallerNotPermitted, "client may not assert a principal");
+        }
+        let principal = match self.decider.identity.authenticate(&self.query.credential, self.now) {
+            Ok(principal) => principal,
+            Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
+        };
+        self.note(|| format!("authenticate: {}", principal.id));
+        if !principal.active {
+            self.refuse(Reason::PrincipalDisabled, "the directory says inactive");
+        }
+        self.principal = Some(principal);
+    }
+
+    /// Step 4: how risky is it, and is what we know of it fresh enough?
+    pub fn assess(&mut self) {
+        let signals = &self.decider.live.signals;
+        let freshness = self.decider.live.freshness(self.now);
+        let risk = signals.assess(&self.about(), self.now, freshness);
+        self.note(|| format!("assess: score {}, level {}", risk.score, risk.level));
+        if freshness.is_dead(signals.config()) {
+            self.refuse(Reason::SignalsUnavailable, "signals are past the hard bound of staleness");
+        } else if risk.stale && self.sensitivity() >= Sensitivity::CONFIDENTIAL {
+            self.refuse(Reason::SignalsUnavailable, "signals are stale and the endpoint is sensitive");
+        }
+        if risk.flags.session_revoked {
+            self.refuse(Reason::Revoked, "the session was revoked");
+        }
+        if risk.flags.token_revoked {
+            self.refuse(Reason::Revoked, "the token was revoked");
+        }
+        if risk.flags.device_lost {
+            self.refuse(Reason::Revoked, "the device was reported lost");
+        }
+        if risk.flags.account_disabled {
+            self.refuse(Reason::PrincipalDisabled, "the account was disabled");
+        }
+        self.risk = Some(risk);
+    }
+
+    /// Missing metadata never opens a door: a Cedar question counts as confidential.
+    fn sensitivity(&self) -> Sensitivity {
+        self.located.as_ref().map_or(Sensitivity::default(), |located| located.endpoint.sensitivity)
+    }
+
+    fn about(&self) -> About {
+        let principal = self.principal.as_deref();
+        let token = principal.and_then(|principal| principal.token.as_ref());
+        let session = token.and_then(|token| {
+            let id = token.session_id.clone()?;
+            Some(Subject::Session { issuer: token.issuer.clone(), id })
+        });
+        let by_id = token.and_then(|token| {
+            let id = token.token_id.clone()?;
+            Some(Subject::Token { issuer: token.issuer.clone(), id })
+        });
+        About {
+            principal: principal
+                .filter(|principal| !principal.is_anonymous())
+                .map(|principal| Subject::Principal(principal.id.clone())),
+            session,
+            token: by_id,
+            token_digest: token.map(|token| Subject::TokenDigest(token.sha256)),
+            device: self.device_id().map(|id| Subject::Device {
+                namespace: self.asked.caller.id.clone(),
+                id: id.to_owned(),
+            }),
+            prefix: self.source_ip().and_then(Subject::prefix_of),
+        }
+    }
+
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.query.source_ip.filter(|_| self.may_assert(Assertion::SourceAddress))
+    }
+
+    fn device_id(&self) -> Option<&str> {
+        let facts = self.query.device.as_ref().filter(|_| self.may_assert(Assertion::Device))?;
+        facts.id.as_deref()
+    }
+
+    fn device(&self) -> DeviceView {
+        let facts = self.query.device.clone().filter(|_| self.may_assert(Assertion::Device));
+        let facts = facts.unwrap_or_default();
+        DeviceView {
+            // Known means seen before in the principal's own history, which is not kept yet: so never.
+            known: false,
+            id: facts.id,
+            compliant: facts.compliant,
+            posture_age_s: facts.posture_age_s,
+        }
+    }
+
+    /// Step 5: what do the policies say?
+    pub fn evaluate(&mut self) {
+        if self.asked.deadline.left(self.decider.clock.as_ref()).is_none() {
+            return self.refuse(Reason::DeadlineExceeded, "no time was left before evaluation");
+        }
+        let view = Arc::clone(&self.view);
+        let Some(bundle) = view.bundle(&self.domain) else {
+            let detail = format!("domain `{}` has no policies", self.domain);
+            return self.refuse(Reason::NotReady, detail);
+        };
+        let evaluation = match &self.query.question {
+            Question::Call(call) => self.evaluate_call(call, &bundle.snapshot),
+            Question::Cedar(question) => self.evaluate_question(question, &bundle.snapshot),
+            Question::Unreadable(_) => None,
+        };
+        let Some(mut evaluation) = evaluation else { return };
+        evaluation.reason = self.unless_anonymous(evaluation.reason);
+        self.note(|| {
+            let policies: Vec<_> = evaluation.policies.iter().map(|policy| policy.as_str()).collect();
+            format!("evaluate: {} by [{}]", evaluation.reason.as_str(), policies.join(", "))
+        });
+        if evaluation.reason != Reason::Allowed {
+            self.refuse(evaluation.reason, "the policies' answer");
+        }
+        self.evaluation = Some(evaluation);
+    }
+
+    fn evaluate_call(&self, call: &ApiCall, snapshot: &Snapshot) -> Option<Evaluation> {
+        let located = self.located.as_ref()?;
+        let nobody = Principal::anonymous();
+        let principal = self.principal.as_deref().unwrap_or(&nobody);
+        let headers = self.decider.inventory.visible_headers(&call.headers);
+        let unassessed = Risk::default();
+        Some(snapshot.evaluate_call(&CallInput {
+            principal,
+            located,
+            scopes_met: scopes_met(&located.endpoint, principal),
+            risk: self.risk.as_ref().unwrap_or(&unassessed),
+            device: self.device(),
+            source_ip: self.source_ip(),
+            secure: call.secure,
+            headers: &headers,
+            metadata: &call.metadata,
+            network_known: false,
+            now: self.now,
+        }))
+    }
+
+    fn evaluate_question(
+        &mut self,
+        question: &CedarQuestion,
+        snapshot: &Snapshot,
+    ) -> Option<Evaluation> {
+        let nobody = Principal::anonymous();
+        let principal = self.principal.clone();
+        let principal = principal.as_deref().unwrap_or(&nobody);
+        let unassessed = Risk::default();
+        let input = QuestionInput {
+            question,
+            principal: match &question.principal {
+                Some(named) => QuestionPrincipal::Named(named),
+                None => QuestionPrincipal::Authenticated(principal),
+            },
+            token: principal.token.as_ref(),
+            risk: self.risk.as_ref().unwrap_or(&unassessed),
+            device: self.device(),
+            network_known: false,
+            now: self.now,
+        };
+        match snapshot.evaluate_question(&input) {
+            Ok(evaluation) => Some(evaluation),
+            Err(error) => {
+                self.refuse(Reason::RequestInvalid(RequestFault::SchemaMismatch), error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A caller that presented nothing and is turned away should present something first.
+    fn unless_anonymous(&self, reason: Reason) -> Reason {
+        let names_principal =
+            matches!(&self.query.question, Question::Cedar(question) if question.principal.is_some());
+        let bare = matches!(self.query.credential, Credential::None) && !names_principal;
+        match reason {
+            Reason::ForbiddenByPolicy
+            | Reason::NoMatchingPermit
+            | Reason::InsufficientScope
+            | Reason::StepUpRequired
+                if bare =>
+            {
+                Reason::CredentialMissing
+            }
+            other => other,
+        }
+    }
+
+    /// Step 6: one decision, with one reason.
+    pub fn conclude(&mut self) {
+        let policies_say = self.evaluation.as_ref().map(|evaluation| evaluation.reason);
+        let first_refusal = self.refusals.first().map(|refusal| refusal.reason);
+        // Neither a refusal nor an evaluation cannot happen; if it does, it must not let anybody in.
+        let reason = first_refusal.or(policies_say).unwrap_or(Reason::Internal);
+        let mut decision = Self::refused(reason, self.revision);
+        decision.id = self.id;
+        decision.enforced = self.enforced(reason);
+        decision.challenge = self.challenge(reason);
+        decision.principal = self.principal.as_ref().map(|principal| principal.id.clone());
+        decision.endpoint = self.located.as_ref().map(|located| located.endpoint.id.clone());
+        decision.bundle = self.view.bundle(&self.domain).map(|bundle| bundle.snapshot.digest());
+        decision.risk.clone_from(&self.risk);
+        decision.reuse_for = self.reuse_for(reason);
+        if let Some(evaluation) = self.evaluation.as_ref().filter(|said| said.reason == reason) {
+            decision.policies.clone_from(&evaluation.policies);
+            decision.obligations.clone_from(&evaluation.obligations);
+            decision.retry_after = evaluation.retry_after;
+        }
+        decision.explanation = self.steps.take().map(|steps| Explanation {
+            steps,
+            policy_errors: self.evaluation.as_ref().map(|said| said.policy_errors.clone()).unwrap_or_default(),
+        });
+        self.decision = Some(decision);
+    }
+
+    /// A decision of which nothing but the reason is known.
+    pub fn refused(reason: Reason, revision: Revision) -> Decision {
+        Decision {
+            id: DecisionId::generate(),
+            reason,
+            enforced: true,
+            message: message(reason).to_owned(),
+            policies: Vec::new(),
+            obligations: Vec::new(),
+            challenge: None,
+            retry_after: None,
+            principal: None,
+            endpoint: None,
+            risk: None,
+            bundle: None,
+            revision,
+            reuse_for: Duration::ZERO,
+            explanation: None,
+        }
+    }
+
+    fn enforced(&self, reason: Reason) -> bool {
+        let observed =
+            self.located.as_ref().is_some_and(|located| !located.endpoint.api.mode.enforces(self.now));
+        reason.effect() == Effect::Allow || !observed
+    }
+
+    fn challenge(&self, reason: Reason) -> Option<Challenge> {
+        match reason {
+            Reason::CredentialMissing => Some(Challenge::Bearer { error: None, scopes: Vec::new() }),
+            Reason::CredentialInvalid(_) | Reason::Revoked => {
+                Some(Challenge::Bearer { error: Some("invalid_token"), scopes: Vec::new() })
+            }
+            Reason::InsufficientScope => {
+                Some(Challenge::Bearer { error: Some("insufficient_scope"), scopes: self.wanted_scopes() })
+            }
+            Reason::StepUpRequired => self.evaluation.as_ref().and_then(|said| said.challenge.clone()),
+            _ => None,
+        }
+    }
+
+    /// The scopes of the first declared alternative that a token could meet.
+    fn wanted_scopes(&self) -> Vec<String> {
+        let Some(located) = &self.located else { return Vec::new() };
+        let alternatives = located.endpoint.security.iter().flatten();
+        let mut schemes = alternatives.flat_map(|alternative| &alternative.schemes);
+        let scopes = schemes.find_map(|scheme| match scheme {
+            Scheme::Token { scopes } | Scheme::Bearer { scopes } => Some(scopes),
+            Scheme::Unverifiable { .. } => None,
+        });
+        scopes.into_iter().flatten().cloned().collect()
+    }
+
+    /// Zero unless nothing that the answer may rest on can change before the time is over.
+    fn reuse_for(&self, reason: Reason) -> Duration {
+        let Some(located) = &self.located else { return Duration::ZERO };
+        let settled = matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
+        let riskless = self.risk.as_ref().is_some_and(|risk| risk.score == 0 && !risk.stale);
+        let unparametrised = located.path_params.is_empty() && located.query_params.is_empty();
+        if !(settled && riskless && unparametrised) {
+            return Duration::ZERO;
+        }
+        let token = self.principal.as_ref().and_then(|principal| principal.token.as_ref());
+        let token_left = token.map_or(Duration::MAX, |token| token.expires_at.since(self.now));
+        let bound = located.endpoint.api.reuse.min(self.asked.caller.grants.max_reuse);
+        bound.min(token_left)
+    }
+
+    /// The action and the resource, as the record names them.
+    pub fn asked_for(&self) -> (String, String) {
+        match (&self.query.question, &self.located) {
+            (Question::Call(_), Some(located)) => {
+                (located.endpoint.action.clone(), located.endpoint.id.to_string())
+            }
+            (Question::Call(call), None) => (call.method.clone(), String::new()),
+            (Question::Unreadable(_), _) => (String::new(), String::new()),
+            (Question::Cedar(question), _) => {
+                let name = |entity: &EntityRef| format!("{}::{:?}", entity.entity_type, entity.id);
+                (name(&question.action), name(&question.resource))
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Use cases of the management API, one file for each noun.
+//!
+//! Everything an administrator does goes through here, whatever door it came in by. Callers were authenticated and
+//! their role checked before; what is checked here is the request itself. Errors say which field and what would do.
+
+mod clients;
+mod records;
+mod risk;
+mod signals;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use clients::{NewClient, NewlyCreated};
+pub use signals::ReportedSignal;
+pub use crate::store::Replica as ReplicaStatus;
+pub use status::{BundleStatus, Status};
+
+use crate::audit::Recorder;
+use crate::decide::Live;
+use crate::identity::Identity;
+use crate::inventory::Inventory;
+use crate::model::{Clock, Page, PageRequest, Revision};
+use crate::store::{Store, StoreError};
+
+/// What can go wrong, by what the caller would do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// A field of the request is wrong.
+    #[error("{field}: {why}")]
+    Invalid { field: &'static str, why: String },
+    #[error("there is no {what} `{name}`")]
+    NotFound { what: &'static str, name: String },
+    #[error("{what} `{name}` exists already")]
+    AlreadyExists { what: &'static str, name: String },
+    #[error("the store cannot be reached; try again")]
+    Unavailable(#[source] StoreError),
+    #[error("an internal error occurred; see the server's log")]
+    Internal(#[source] StoreError),
+}
+
+impl ManageError {
+    pub fn invalid(field: &'static str, why: impl Into<String>) -> Self {
+        Self::Invalid { field, why: why.into() }
+    }
+}
+
+impl From<StoreError> for ManageError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::AlreadyExists { what, name } => Self::AlreadyExists { what, name },
+            StoreError::InvalidPageToken => Self::invalid("page_token", error.to_string()),
+            StoreError::Unavailable { .. } => Self::Unavailable(error),
+            other => Self::Internal(other),
+        }
+    }
+}
+
+/// The use cases. One for each process.
+pub struct Management {
+    store: Arc<dyn Store>,
+    live: Arc<Live>,
+    recorder: Recorder,
+    inventory: Arc<Inventory>,
+    identity: Arc<Identity>,
+    clock: Arc<dyn Clock>,
+    replica: String,
+}
+
+impl Management {
+    pub fn new(
+        store: Arc<dyn Store>,
+        live: Arc<Live>,
+        recorder: Recorder,
+        inventory: Arc<Inventory>,
+        identity: Arc<Identity>,
+        clock: Arc<dyn Clock>,
+        replica: String,
+    ) -> Self {
+        Self { store, live, recorder, inventory, identity, clock, replica }
+    }
+
+    /// Lets this replica catch up with a write that was made through it, so that whoever wrote sees the effect here
+    /// at once. Others follow by the feed; who needs certainty passes the revision on as `at_least`.
+    async fn settle(&self, revision: Revision) -> Revision {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if !self.live.reached(revision, PATIENCE).await {
+            tracing::warn!(%revision, "this replica has not caught up with its own write yet");
+        }
+        revision
+    }
+}
+
+/// The page that a request asks for (AIP-158).
+pub fn page_request(size: i32, token: &str) -> Result<PageRequest, ManageError> {
+    let size = u32::try_from(size)
+        .map_err(|_| ManageError::invalid("page_size", format!("{size} is negative; use 0 for the default")))?;
+    let after = (!token.is_empty()).then(|| token.to_owned());
+    Ok(PageRequest { after, ..PageRequest::first(size) })
+}
+
+/// The parts of a page as answers carry them.
+pub fn into_parts<T>(page: Page<T>) -> (Vec<T>, String) {
+    (page.items, page.next.unwrap_or_default())
+}
