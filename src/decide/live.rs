@@ -83,6 +83,15 @@ impl Live {
         });
     }
 
+    /// Forgets that a newer edition was refused: the files say again what is live.
+    pub fn accept(&self, domain: &DomainId) {
+        self.view.rcu(|view| {
+            let mut view = View::clone(view);
+            view.refused.remove(domain);
+            view
+        });
+    }
+
     /// Keeps what is live and remembers why the newer edition is not.
     pub fn refuse(&self, domain: &DomainId, why: &str) {
         self.view.rcu(|view| {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use callers::{CallerRefusal, Callers};
 pub use config::Config;
-pub use live::{ActiveBundle, Live, View};
+pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
 pub use request::{Asked, Deadline};
 
