@@ -111,8 +111,8 @@ fn the_root_of_the_crate_cannot_be_renamed_or_taken_whole() {
 fn items_cannot_be_handed_on_under_another_path() {
     assert_caught(
         "decide/mod.rs",
-        "pub use crate::policy::Snapshot;",
-        "src/decide/mod.rs:1: room decide may not offer items of policy as its own",
+        "pub use crate::policy::*;",
+        "src/decide/mod.rs:1: room decide may not offer all of policy as its own",
     );
     assert_caught(
         "policy/mod.rs",
@@ -128,6 +128,10 @@ fn items_cannot_be_handed_on_under_another_path() {
         "decide/mod.rs",
         "use crate::Snapshot;",
         "src/decide/mod.rs:1: room decide may not use `crate::Snapshot`: not a room of the table",
+    );
+    assert_clean(
+        "api/pb.rs",
+        "mod deodar { pub mod v1 {} } pub use deodar::v1 as decision; pub use tonic::Code;",
     );
     assert_clean(
         "store/mod.rs",

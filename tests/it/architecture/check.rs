@@ -23,7 +23,7 @@ pub fn arrows(file: &Path, source: &str) -> Vec<String> {
     let Some(room) = table::room(&room_name) else {
         return vec![violation(file, 1, &format!("`{room_name}` is not a room of the table"))];
     };
-    let names = match names::collect(&module, source) {
+    let names = match names::collect(&module, room.name == "main", source) {
         Ok(names) => names,
         Err(error) => return vec![violation(file, error.span().start().line, &error.to_string())],
     };
@@ -107,8 +107,8 @@ fn judge_inside(room: &Room, name: &Name, path: &[String]) -> Option<String> {
     if !room.may_use.contains(&target.name) {
         return Some(refusal(room, used, room.may_use));
     }
-    if name.offered && used != "model" {
-        return Some(format!("room {} may not offer items of {used} as its own", room.name));
+    if name.offered && path.last().is_some_and(|last| last == "*") {
+        return Some(format!("room {} may not offer all of {used} as its own", room.name));
     }
     let full: Vec<&str> = std::iter::once("crate").chain(path.iter().map(String::as_str)).collect();
     judge_fences(room, &full)
@@ -116,10 +116,11 @@ fn judge_inside(room: &Room, name: &Name, path: &[String]) -> Option<String> {
 
 fn judge_outside(room: &Room, name: &Name, path: &[String]) -> Option<String> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let refused = judge_fences(room, &path);
-    let offered = name.offered && FENCES.iter().any(|fence| is_in(fence, &path));
-    refused.or_else(|| {
-        offered.then(|| format!("room {} may not offer items of {} as its own", room.name, path[0]))
+    judge_fences(room, &path).or_else(|| {
+        // A crate that one room alone may name would get out if that room offered its items on.
+        let sealed = |fence: &Fence| fence.rooms == [room.name] && is_in(fence, &path);
+        let leaks = name.offered && FENCES.iter().any(sealed);
+        leaks.then(|| format!("room {} may not offer items of {} as its own", room.name, path[0]))
     })
 }
 

@@ -30,17 +30,21 @@ pub struct Name {
     pub offered: bool,
 }
 
-/// Everything that a file names. `module` is the file's module path, `["policy", "compile"]`; in `src/main.rs`, which
-/// is a crate of its own, the library is `deodar::`.
-pub fn collect(module: &[String], source: &str) -> syn::Result<Vec<Name>> {
+/// The library, as the binary sees it.
+const LIBRARY: &str = "deodar";
+
+/// Everything that a file names. `module` is the file's module path, `["policy", "compile"]`. A file of the binary
+/// is in a crate of its own, which names the rooms as `deodar::policy`.
+pub fn collect(module: &[String], in_binary: bool, source: &str) -> syn::Result<Vec<Name>> {
     let file = syn::parse_file(source)?;
-    let mut collector = Collector { module: module.to_vec(), names: Vec::new() };
+    let mut collector = Collector { module: module.to_vec(), in_binary, names: Vec::new() };
     collector.visit_file(&file);
     Ok(collector.names)
 }
 
 struct Collector {
     module: Vec<String>,
+    in_binary: bool,
     names: Vec<Name>,
 }
 
@@ -56,7 +60,8 @@ impl Collector {
 
     fn resolve(&self, segments: &[String]) -> Target {
         let (mut base, mut rest) = match segments.split_first() {
-            Some((first, rest)) if first == "crate" || first == "deodar" => (Vec::new(), rest),
+            Some((first, rest)) if first == "crate" => (Vec::new(), rest),
+            Some((first, rest)) if self.in_binary && first == LIBRARY => (Vec::new(), rest),
             Some((first, rest)) if first == "self" => (self.module.clone(), rest),
             Some((first, _)) if first == "super" => (self.module.clone(), segments),
             _ => return Target::Outside(segments.to_vec()),
