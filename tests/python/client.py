@@ -4,7 +4,7 @@ It proves that a program in another language, with another gRPC stack, gets the 
 come from server reflection, messages are built from them at run time, and no generated code takes part. It asks each
 case by Check, BatchCheck and StreamCheck. What the answers should be is the business of the case file.
 
-    client.py --key KEY 127.0.0.1:4180 cases.json
+    client.py --key KEY 127.0.0.1:7350 cases.json
 
 The case file is a list of
     {"name": "..", "request": <CheckRequest in proto JSON>, "expect": {"effect": "deny", "reason": "revoked"}}
