@@ -1,0 +1,7 @@
+//! The integration tests: one binary, one module a concern.
+//!
+//! Tests of a single function live beside it in `src/`. What is here needs the whole: the tree of sources, a server,
+//! a database, another program. The `cfg` is for clippy, which then knows that helpers here are test code as well.
+
+#[cfg(test)]
+mod architecture;
