@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::identity::client_key::ClientKey;
+use crate::identity::ClientKey;
 use crate::model::{
     ApiGrant, Assertion, Client, ClientId, Clock, DomainId, Grants, PageRequest, Role, Secret,
 };

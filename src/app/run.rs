@@ -14,7 +14,7 @@ use super::config::Config;
 use crate::api::layers::AuthenticateCallers;
 use crate::api::{self, Health};
 use crate::audit::Recorder;
-use crate::decide::{FollowConfig, Live};
+use crate::decide::{FollowConfig, Gate, Live};
 use crate::model::{Clock, DomainId, Timestamp};
 use crate::store::{Replica, Store};
 
@@ -146,7 +146,7 @@ impl Running {
 
 /// Runs both listeners; when one ends, so does the other.
 async fn listen(app: App, drain: CancellationToken) -> anyhow::Result<()> {
-    let gate = AuthenticateCallers::new(Arc::clone(&app.live), app.recorder.clone());
+    let gate = AuthenticateCallers::new(Gate::new(Arc::clone(&app.live), app.recorder.clone()));
     let decisions = api::decision_routes(&app.decider, &app.health)?;
     let management = api::management_routes(&app.management, &app.health)?;
     let decisions = app.decisions.serve(decisions, gate.clone(), drain.clone());

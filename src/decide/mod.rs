@@ -6,6 +6,7 @@
 pub mod access;
 mod callers;
 mod config;
+mod gate;
 mod live;
 mod message;
 mod payload;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use callers::{CallerRefusal, Callers};
 pub use config::Config;
+pub use gate::Gate;
 pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
 pub use request::{Asked, Deadline};

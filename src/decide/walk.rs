@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Asked, Decider, View, message};
 use crate::inventory::scopes_met;
 use crate::model::{
-    ApiCall, Assertion, CedarQuestion, Challenge, Credential, Decision, DecisionId, DomainId, Effect, EntityRef,
+    ApiCall, Assertion, CedarQuestion, Challenge, Credential, CredentialFault, Decision, DecisionId, DomainId, Effect, EntityRef,
     Explanation, Located, Principal, Query, Question, Reason, RequestFault, Revision, Risk,
     Scheme, Sensitivity, Subject, Timestamp,
 };
@@ -140,6 +140,10 @@ impl<'a> Walk<'a> {
             Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
         };
         self.note(|| format!("authenticate: {}", principal.id));
+        if !self.decider.identity.counts_in(&principal, &self.domain) {
+            let detail = format!("the token's issuer is not granted domain `{}`", self.domain);
+            self.refuse(Reason::CredentialInvalid(CredentialFault::WrongIssuer), detail);
+        }
         if !principal.active {
             self.refuse(Reason::PrincipalDisabled, "the directory says inactive");
         }

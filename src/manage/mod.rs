@@ -19,7 +19,7 @@ pub use status::{BundleStatus, Status};
 
 use crate::audit::Recorder;
 use crate::decide::Live;
-use crate::identity::Identity;
+use crate::identity::{ClientKeyError, Identity};
 use crate::inventory::Inventory;
 use crate::model::{Clock, Page, PageRequest, Revision};
 use crate::store::{Store, StoreError};
@@ -38,6 +38,8 @@ pub enum ManageError {
     Unavailable(#[source] StoreError),
     #[error("an internal error occurred; see the server's log")]
     Internal(#[source] StoreError),
+    #[error("no key can be made")]
+    Key(#[source] ClientKeyError),
 }
 
 impl ManageError {
