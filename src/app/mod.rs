@@ -1,0 +1,3 @@
+//! The composition root.
+
+pub mod dev_issuer;
