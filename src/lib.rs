@@ -24,3 +24,5 @@ pub mod model;
 pub mod policy;
 pub mod risk;
 pub mod store;
+
+pub mod app;
