@@ -24,5 +24,3 @@ pub mod model;
 pub mod policy;
 pub mod risk;
 pub mod store;
-
-pub mod app;

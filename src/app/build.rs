@@ -12,7 +12,7 @@ use super::listener::Listener;
 use super::policies::PolicySource;
 use super::run::Running;
 use crate::api::Health;
-use crate::audit::Recorder;
+use crate::audit::{Recorder, Writer};
 use crate::decide::{Decider, Live, Parts};
 use crate::identity::Identity;
 use crate::inventory::Inventory;
@@ -28,6 +28,7 @@ pub struct App {
     pub(super) store: Arc<dyn Store>,
     pub(super) live: Arc<Live>,
     pub(super) recorder: Recorder,
+    pub(super) writer: Writer,
     pub(super) decider: Arc<Decider>,
     pub(super) management: Arc<Management>,
     pub(super) policies: Arc<PolicySource>,
@@ -46,7 +47,7 @@ impl App {
             .with_context(|| format!("cannot create the data directory {}", config.data_dir.display()))?;
         if config.development {
             let issuer = DevIssuer::open(&config.data_dir)?;
-            config.identity.issuers.push(issuer.issuer_config());
+            config.identity.issuers.push(issuer.issuer_config()?);
         }
         let store = open_store(&config).await?;
         bootstrap::first_administrator(store.as_ref(), clock.as_ref(), &config.data_dir).await?;
@@ -57,7 +58,7 @@ impl App {
         let inventory = Arc::new(Inventory::load(&config.inventory, &config.base_dir)?);
         let live = Arc::new(Live::new(Signals::new(config.risk.clone()), Arc::clone(&clock)));
         live.load(store.as_ref()).await.context("cannot load clients and signals")?;
-        let apis = inventory.apis().map(|api| api.id.clone()).collect();
+        let apis = inventory.apis().iter().map(|api| api.id.clone()).collect();
         let policies = PolicySource::new(
             config.policy.clone(),
             &config.base_dir,
@@ -67,8 +68,8 @@ impl App {
         );
         policies.load_all()?;
         let replica = uuid::Uuid::now_v7().to_string();
-        let recorder =
-            Recorder::new(Arc::clone(&store), Arc::clone(&clock), config.audit.clone(), replica.clone());
+        let (recorder, writer) =
+            Recorder::new(store.clone(), Arc::clone(&clock), replica.clone(), config.audit.clone());
         let decider = Arc::new(Decider::new(Parts {
             config: config.decide.clone(),
             identity: Arc::clone(&identity),
@@ -98,6 +99,7 @@ impl App {
             store,
             live,
             recorder,
+            writer,
             decider,
             management,
             decisions,

@@ -3,6 +3,7 @@
 //! A change becomes live only when the whole bundle compiles; otherwise the old one stays, and readiness says why.
 //! Besides watching the files, a SIGHUP reads them again: some file systems tell nobody of changes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const QUIET: Duration = Duration::from_millis(50);
 pub struct PolicySource {
     domains: Vec<(DomainId, Vec<PathBuf>)>,
     config: policy::Config,
-    apis: Vec<ApiId>,
+    apis: BTreeSet<ApiId>,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
 }
@@ -33,7 +34,7 @@ impl PolicySource {
     pub fn new(
         config: policy::Config,
         base_dir: &Path,
-        apis: Vec<ApiId>,
+        apis: BTreeSet<ApiId>,
         live: Arc<Live>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -58,7 +59,7 @@ impl PolicySource {
 
     fn compile(&self, folders: &[PathBuf]) -> Result<ActiveBundle, String> {
         let limits = self.config.limits();
-        let source = policy::read(folders, &limits).map_err(|error| error.to_string())?;
+        let source = policy::directory::read(folders, &limits).map_err(|error| error.to_string())?;
         let (snapshot, warnings) = Snapshot::compile(&source, &limits, Some(&self.apis))
             .map_err(|errors| errors.rendered())?;
         Ok(ActiveBundle {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::App;
 use super::config::Config;
+use super::listener::Listener;
 use crate::api::layers::AuthenticateCallers;
 use crate::api::{self, Health};
 use crate::audit::Recorder;
-use crate::decide::{FollowConfig, Gate, Live};
+use crate::decide::{Decider, FollowConfig, Gate, Live};
+use crate::manage::Management;
 use crate::model::{Clock, DomainId, Timestamp};
 use crate::store::{Replica, Store};
 
@@ -44,41 +47,39 @@ impl Running {
     pub(super) fn start(app: App) -> Self {
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let background = TaskTracker::new();
-        let (decisions, management) = (app.decisions(), app.management());
         let heart = Heart {
             store: Arc::clone(&app.store),
             live: Arc::clone(&app.live),
             clock: Arc::clone(&app.clock),
             replica: app.replica.clone(),
-            address: decisions,
+            address: app.decisions.address(),
             started_at: app.started_at,
         };
-        background.spawn(app.recorder.clone().run(stop.clone()));
-        background.spawn(Arc::clone(&app.live).follow(
-            Arc::clone(&app.store),
-            FollowConfig::default(),
-            stop.clone(),
-        ));
-        background.spawn(Arc::clone(&app.policies).watch(stop.clone()));
+        let follow = FollowConfig::default();
+        background.spawn(app.writer.run(stop.clone()));
+        background.spawn(Arc::clone(&app.live).follow(Arc::clone(&app.store), follow, stop.clone()));
+        background.spawn(app.policies.watch(stop.clone()));
         background.spawn(report_health(app.health.clone(), Arc::clone(&app.live), drain.clone()));
         background.spawn(heart.beat(stop.clone()));
         background.close();
-        let running = (app.config.clone(), Arc::clone(&app.live), app.recorder.clone(), app.health.clone());
-        let (store, replica) = (Arc::clone(&app.store), app.replica.clone());
-        let listeners = tokio::spawn(listen(app, drain.clone()));
-        let (config, live, recorder, health) = running;
+        let doors = Doors {
+            gate: AuthenticateCallers::new(Gate::new(Arc::clone(&app.live), app.recorder.clone())),
+            decider: app.decider,
+            management: app.management,
+            health: app.health.clone(),
+        };
         Self {
-            config,
-            decisions,
-            management,
-            live,
-            recorder,
-            health,
-            store,
-            replica,
+            decisions: app.decisions.address(),
+            management: app.management_listener.address(),
+            listeners: tokio::spawn(doors.open(app.decisions, app.management_listener, drain.clone())),
+            config: app.config,
+            live: app.live,
+            recorder: app.recorder,
+            health: app.health,
+            store: app.store,
+            replica: app.replica,
             drain,
             stop,
-            listeners,
             background,
         }
     }
@@ -144,24 +145,29 @@ impl Running {
     }
 }
 
-/// Runs both listeners; when one ends, so does the other.
-async fn listen(app: App, drain: CancellationToken) -> anyhow::Result<()> {
-    let gate = AuthenticateCallers::new(Gate::new(Arc::clone(&app.live), app.recorder.clone()));
-    let decisions = api::decision_routes(&app.decider, &app.health)?;
-    let management = api::management_routes(&app.management, &app.health)?;
-    let decisions = app.decisions.serve(decisions, gate.clone(), drain.clone());
-    let management = app.management_listener.serve(management, gate, drain.clone());
-    let end_both = drain.drop_guard();
-    let (decisions, management) = tokio::join!(
-        async {
-            let ended = decisions.await;
-            drop(end_both);
+/// What stands behind the listeners.
+struct Doors {
+    gate: AuthenticateCallers,
+    decider: Arc<Decider>,
+    management: Arc<Management>,
+    health: Health,
+}
+
+impl Doors {
+    /// Serves at both listeners; when one ends, so does the other.
+    async fn open(self, decisions: Listener, management: Listener, drain: CancellationToken) -> anyhow::Result<()> {
+        let routes = api::decision_routes(&self.decider, &self.health)?;
+        let decisions = decisions.serve(routes, self.gate.clone(), drain.clone());
+        let routes = api::management_routes(&self.management, &self.health)?;
+        let management = management.serve(routes, self.gate, drain.clone());
+        let both_end = |ended| {
+            drain.cancel();
             ended
-        },
-        management
-    );
-    decisions.context("the decision listener failed")?;
-    management.context("the management listener failed")
+        };
+        let (decisions, management) = tokio::join!(decisions.map(both_end), management.map(both_end));
+        decisions.context("the decision listener failed")?;
+        management.context("the management listener failed")
+    }
 }
 
 /// Keeps the health service true.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{CallerRefusal, Live};
-use crate::audit::Recorder;
+use crate::audit::{Recorder, RefusalKind};
 use crate::model::Client;
 
 /// Shared by every listener.
@@ -26,10 +26,10 @@ impl Gate {
         let authorized = self.live.callers.authorize(key, rpc);
         authorized.inspect_err(|refusal| match refusal {
             CallerRefusal::NotPermitted { client } => {
-                self.recorder.note_refusal("permission_denied", client.as_str(), rpc);
+                self.recorder.note_refusal(RefusalKind::PermissionDenied, client.as_str(), rpc);
             }
             CallerRefusal::Missing | CallerRefusal::Unknown => {
-                self.recorder.note_refusal("unauthenticated", peer, rpc);
+                self.recorder.note_refusal(RefusalKind::Unauthenticated, peer, rpc);
             }
         })
     }

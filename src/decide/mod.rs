@@ -26,7 +26,7 @@ pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
 pub use request::{Asked, Deadline};
 
-use crate::audit::{Recorder, Slot};
+use crate::audit::{Recorder, RefusalKind, Slot};
 use crate::identity::Identity;
 use crate::inventory::Inventory;
 use crate::model::{Clock, Decision, Query, Reason};
@@ -116,7 +116,7 @@ impl Decider {
     /// An overload is a decision too, but not a record of its own: refusals are counted by minute, so that a flood
     /// cannot fill the trail.
     fn overloaded(&self, asked: &Asked<'_>, why: &'static str) -> Decision {
-        self.recorder.note_refusal("overloaded", asked.caller.id.as_str(), asked.rpc);
+        self.recorder.note_refusal(RefusalKind::Overloaded, asked.caller.id.as_str(), asked.rpc);
         tracing::debug!(client = %asked.caller.id, why, "decision refused: overloaded");
         Walk::refused(Reason::Overloaded, self.live.revision())
     }

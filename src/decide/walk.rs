@@ -216,15 +216,14 @@ impl<'a> Walk<'a> {
         facts.id.as_deref()
     }
 
-    fn device(&self) -> DeviceView {
-        let facts = self.query.device.clone().filter(|_| self.may_assert(Assertion::Device));
-        let facts = facts.unwrap_or_default();
+    fn device(&self) -> DeviceView<'a> {
+        let facts = self.query.device.as_ref().filter(|_| self.may_assert(Assertion::Device));
         DeviceView {
             // Known means seen before in the principal's own history, which is not kept yet: so never.
             known: false,
-            id: facts.id,
-            compliant: facts.compliant,
-            posture_age_s: facts.posture_age_s,
+            id: facts.and_then(|facts| facts.id.as_deref()),
+            compliant: facts.and_then(|facts| facts.compliant),
+            posture_age_s: facts.and_then(|facts| facts.posture_age_s),
         }
     }
 
@@ -259,7 +258,7 @@ impl<'a> Walk<'a> {
         let located = self.located.as_ref()?;
         let nobody = Principal::anonymous();
         let principal = self.principal.as_deref().unwrap_or(&nobody);
-        let headers = self.decider.inventory.visible_headers(&call.headers);
+        let headers = self.visible_headers(call);
         let unassessed = Risk::default();
         Some(snapshot.evaluate_call(&CallInput {
             principal,
@@ -276,6 +275,12 @@ impl<'a> Walk<'a> {
         }))
     }
 
+    /// The headers that the configuration lets policies read.
+    fn visible_headers(&self, call: &ApiCall) -> Vec<(String, String)> {
+        let visible = self.decider.inventory.forwarded_headers();
+        call.headers.iter().filter(|(name, _)| visible.contains(name)).cloned().collect()
+    }
+
     fn evaluate_question(
         &mut self,
         question: &CedarQuestion,
@@ -289,9 +294,8 @@ impl<'a> Walk<'a> {
             question,
             principal: match &question.principal {
                 Some(named) => QuestionPrincipal::Named(named),
-                None => QuestionPrincipal::Authenticated(principal),
+                None => QuestionPrincipal::Proven(principal),
             },
-            token: principal.token.as_ref(),
             risk: self.risk.as_ref().unwrap_or(&unassessed),
             device: self.device(),
             network_known: false,
@@ -300,7 +304,7 @@ impl<'a> Walk<'a> {
         match snapshot.evaluate_question(&input) {
             Ok(evaluation) => Some(evaluation),
             Err(error) => {
-                self.refuse(Reason::RequestInvalid(RequestFault::SchemaMismatch), error.to_string());
+                self.refuse(Reason::RequestInvalid(error.fault()), error.to_string());
                 None
             }
         }

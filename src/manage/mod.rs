@@ -17,7 +17,7 @@ pub use signals::ReportedSignal;
 pub use crate::store::Replica as ReplicaStatus;
 pub use status::{BundleStatus, Status};
 
-use crate::audit::Recorder;
+use crate::audit::{AuditError, Recorder};
 use crate::decide::Live;
 use crate::identity::{ClientKeyError, Identity};
 use crate::inventory::Inventory;
@@ -38,6 +38,8 @@ pub enum ManageError {
     Unavailable(#[source] StoreError),
     #[error("an internal error occurred; see the server's log")]
     Internal(#[source] StoreError),
+    #[error("a stored record cannot be read; see the server's log")]
+    Unreadable(#[source] AuditError),
     #[error("no key can be made")]
     Key(#[source] ClientKeyError),
 }
@@ -45,6 +47,15 @@ pub enum ManageError {
 impl ManageError {
     pub fn invalid(field: &'static str, why: impl Into<String>) -> Self {
         Self::Invalid { field, why: why.into() }
+    }
+}
+
+impl From<AuditError> for ManageError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Store(error) => error.into(),
+            other => Self::Unreadable(other),
+        }
     }
 }
 
