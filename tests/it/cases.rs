@@ -20,7 +20,7 @@ enum Door {
 async fn run(door: Door, backend: Backend) {
     let app = TestApp::start(backend).await;
     let cases = case::all();
-    record_signals(&app, &cases).await;
+    case::record_signals(&app, &cases).await;
     let gateway = app.decisions(&app.gateway_key).await;
     let limited = app.decisions(&app.limited_key).await;
     let mut answered = Vec::new();
@@ -35,7 +35,7 @@ async fn run(door: Door, backend: Backend) {
     for (case, decision) in &answered {
         wrong.extend(case.expect.differences(decision).into_iter().map(|line| format!("{}: {line}", case.name)));
     }
-    app.running.recorder().flush().await;
+    app.running.recorder().flush().await.unwrap();
     let management = app.management().await;
     for (case, decision) in &answered {
         let lines = record_differences(&management, case, decision).await;
@@ -43,17 +43,6 @@ async fn run(door: Door, backend: Backend) {
     }
     app.stop().await;
     assert!(wrong.is_empty(), "{door:?} on {backend:?}:\n{}", wrong.join("\n"));
-}
-
-async fn record_signals(app: &TestApp, cases: &[Case]) {
-    let signals = cases.iter().flat_map(|case| &case.signals).map(|signal| manage::Signal {
-        subject: signal.subject.clone(),
-        kind: signal.kind.clone(),
-        source: "cases".into(),
-        ..manage::Signal::default()
-    });
-    let request = manage::RecordSignalsRequest { signals: signals.collect() };
-    app.management().await.signals().record_signals(request).await.unwrap();
 }
 
 async fn ask(door: Door, connection: &Connection, requests: Vec<pb::CheckRequest>) -> Vec<pb::Decision> {

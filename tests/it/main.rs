@@ -5,3 +5,15 @@
 
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod python;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
+mod support;

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use deodar::api::pb::decision as pb;
+use deodar::api::pb::{decision as pb, manage};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::app::repository;
+use super::app::{TestApp, repository};
 use super::token::TokenSpec;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -121,6 +121,18 @@ pub struct ExpectRecord {
     pub pep: Option<String>,
     pub domain: Option<String>,
     pub enforced: Option<bool>,
+}
+
+/// Records the signals of all cases.
+pub async fn record_signals(app: &TestApp, cases: &[Case]) {
+    let signals = cases.iter().flat_map(|case| &case.signals).map(|signal| manage::Signal {
+        subject: signal.subject.clone(),
+        kind: signal.kind.clone(),
+        source: "cases".into(),
+        ..manage::Signal::default()
+    });
+    let request = manage::RecordSignalsRequest { signals: signals.collect() };
+    app.management().await.signals().record_signals(request).await.unwrap();
 }
 
 /// Every case of every file, in order.
