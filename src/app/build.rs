@@ -116,6 +116,23 @@ impl App {
         self.management_listener.address()
     }
 
+    pub const fn decider(&self) -> &Arc<Decider> {
+        &self.decider
+    }
+
+    pub const fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Ends the server before it ran, but for the writer of records.
+    pub fn into_writer(self) -> Writer {
+        self.writer
+    }
+
     /// Lets it run, in tasks of its own.
     pub fn start(self) -> Running {
         Running::start(self)

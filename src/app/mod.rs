@@ -16,6 +16,7 @@ mod telemetry;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;
+pub use lifecycle::cancel_on_signal;
 pub use config::Config;
 pub use run::Running;
 pub use shipped::unpack as unpack_policies;
@@ -37,6 +38,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         "deodar is listening"
     );
     let stop = CancellationToken::new();
-    tokio::spawn(lifecycle::cancel_on_signal(stop.clone()));
+    tokio::spawn(cancel_on_signal(stop.clone()));
     running.run_until(stop).await
 }
