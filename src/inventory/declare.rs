@@ -59,7 +59,7 @@ struct Reader<'a> {
     document: &'a Document,
     api: &'a Arc<Api>,
     base_path: Option<&'a str>,
-    /// Route -> template: templates that differ only in the names of their parameters are one route.
+    /// Shape -> template: templates that differ only in the names of their parameters match the same calls.
     shapes: HashMap<String, String>,
     /// operationId -> the place that has it.
     operations: HashMap<String, String>,
@@ -104,7 +104,7 @@ impl Reader<'_> {
             return Err("a path begins with a slash".to_owned());
         }
         let template = Template::parse(&format!("{base}{key}"))?;
-        let known = self.shapes.entry(template.route()).or_insert_with(|| template.text().to_owned());
+        let known = self.shapes.entry(template.shape()).or_insert_with(|| template.text().to_owned());
         if known != template.text() {
             return Err(format!(
                 "it matches the same calls as `{known}`, so which one is meant is ambiguous"

@@ -1,7 +1,7 @@
 //! Method + host + path -> endpoint: what is called, and what is declared about it.
 //!
-//! Endpoints come from OpenAPI documents; one parser reads every path (`path`), one radix tree for each host and base
-//! path finds the template (`router`). What nobody declared is located too, as a discovered endpoint of the
+//! Endpoints come from OpenAPI documents; one parser reads every path (`path`), one radix tree for each host and
+//! base path finds the template (`router`). What nobody declared is located too, as a discovered endpoint of the
 //! highest sensitivity, so that policies can speak of it. Whether a call may go through is left to `policy`.
 
 mod config;
@@ -14,6 +14,7 @@ mod refusal;
 mod router;
 mod security;
 mod template;
+mod trie;
 mod unique;
 
 use std::collections::BTreeSet;

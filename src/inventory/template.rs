@@ -17,9 +17,9 @@ pub(super) struct Template {
     params: Vec<String>,
 }
 
-/// Decoded.
+/// Decoded. A trailing slash is an empty literal at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
     Literal(String),
     Param { before: String, after: String },
 }
@@ -91,21 +91,23 @@ impl Template {
         &self.params
     }
 
-    /// The template in `matchit`'s syntax; parameters are numbered, because only their place matters there.
-    pub(super) fn route(&self) -> String {
-        let mut number = 0;
-        let mut route = String::new();
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The same text for two templates that differ only in the names of their parameters.
+    pub(super) fn shape(&self) -> String {
+        let mut shape = String::new();
         for segment in &self.segments {
-            route.push('/');
+            shape.push('/');
             match segment {
-                Segment::Literal(text) => route.push_str(&escape(text)),
+                Segment::Literal(text) => shape.push_str(&escape(text)),
                 Segment::Param { before, after } => {
-                    route.push_str(&format!("{}{{p{number}}}{}", escape(before), escape(after)));
-                    number += 1;
+                    shape.push_str(&format!("{}{{}}{}", escape(before), escape(after)));
                 }
             }
         }
-        route
+        shape
     }
 
     /// The literal segments before the first parameter; the empty one of a trailing slash is none.
@@ -130,24 +132,24 @@ fn escape(literal: &str) -> String {
 mod tests {
     use super::*;
 
-    fn route(text: &str) -> String {
-        Template::parse(text).unwrap().route()
+    fn shape(text: &str) -> String {
+        Template::parse(text).unwrap().shape()
     }
 
     #[test]
-    fn templates_become_routes() {
-        assert_eq!(route("/"), "/");
-        assert_eq!(route("/orders/{id}"), "/orders/{p0}");
-        assert_eq!(route("/orders/"), "/orders/");
-        assert_eq!(route("/orders/{id}:cancel"), "/orders/{p0}:cancel");
-        assert_eq!(route("/files/v{n}/{name}.json"), "/files/v{p0}/{p1}.json");
-        assert_eq!(route("/caf%C3%A9/a%7Bb"), "/café/a{{b");
-        assert_eq!(route("/café"), "/café");
+    fn templates_have_a_shape() {
+        assert_eq!(shape("/"), "/");
+        assert_eq!(shape("/orders/{id}"), "/orders/{}");
+        assert_eq!(shape("/orders/"), "/orders/");
+        assert_eq!(shape("/orders/{id}:cancel"), "/orders/{}:cancel");
+        assert_eq!(shape("/files/v{n}/{name}.json"), "/files/v{}/{}.json");
+        assert_eq!(shape("/caf%C3%A9/a%7Bb"), "/café/a{{b");
+        assert_eq!(shape("/café"), "/café");
     }
 
     #[test]
-    fn templates_that_differ_only_in_names_have_one_route() {
-        assert_eq!(route("/a/{x}/b/{y}"), route("/a/{y}/b/{z}"));
+    fn templates_that_differ_only_in_names_have_one_shape() {
+        assert_eq!(shape("/a/{x}/b/{y}"), shape("/a/{y}/b/{z}"));
     }
 
     #[test]
