@@ -240,6 +240,38 @@ mod tests {
     }
 
     #[test]
+    fn what_the_inventory_does_not_read_may_have_any_form() {
+        let text = "
+openapi: 3.1.0
+info: {title: x, version: 1}
+x-anchor: &responses {200: {description: ok, content: {application/json: {schema: {type: [string, 'null']}}}}}
+webhooks: {ping: {post: {}}}
+paths:
+  x-first: [1, 2]
+  /a/{id}:
+    parameters: [{$ref: '#/components/parameters/Id'}]
+    get:
+      tags: [a]
+      deprecated: true
+      responses: *responses
+      callbacks: {done: {'{$request.body#/url}': {post: {}}}}
+components:
+  parameters: {Id: {name: id, in: path, required: true, schema: {$ref: '#/components/schemas/Id'}}}
+  schemas: {Id: {anyOf: [{$ref: '#/components/schemas/Id'}]}}
+tags: [{name: a}]
+";
+        let document = parse("a.yaml", text).unwrap();
+        let operations = document.paths.iter().map(|(_, item)| item.operations().count());
+        assert_eq!(operations.collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_repeated_method_is_refused() {
+        assert!(parse("a.yaml", "openapi: 3.1.0\npaths:\n  /a:\n    get: {}\n    get: {}\n").is_err());
+        assert!(parse("a.json", r#"{"openapi":"3.1.0","paths":{"/a":{"get":{},"get":{}}}}"#).is_err());
+    }
+
+    #[test]
     fn other_versions_are_refused_by_name() {
         let error = parse("old.yaml", "swagger: '2.0'\npaths: {}\n").unwrap_err().to_string();
         assert!(error.contains("old.yaml") && error.contains("2.0"), "{error}");

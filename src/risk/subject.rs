@@ -30,7 +30,7 @@ impl Held {
     /// `None` when this version does not know the kind: what cannot be weighed cannot count.
     pub(super) fn new(signal: &Signal, config: &Config) -> Option<Self> {
         let kind = kind(&signal.kind)?;
-        let sure = |value: f64| value.max(0.0).min(1.0);
+        let sure = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) };
         let full = config.cap(kind).unwrap_or(0.0) * sure(signal.confidence) * sure(signal.strength);
         let half_life = half_life(kind, signal.life).map(|asked| asked.min(config.max_half_life));
         Some(Self { signal: Arc::new(signal.clone()), kind, full, half_life, superseded: false })
