@@ -56,7 +56,7 @@ impl App {
         }
         let identity = Arc::new(Identity::new(&config.identity, &config.base_dir)?);
         let inventory = Arc::new(Inventory::load(&config.inventory, &config.base_dir)?);
-        let live = Arc::new(Live::new(Signals::new(config.risk.clone()), Arc::clone(&clock)));
+        let live = Arc::new(Live::new(Signals::new(config.risk.clone())?, Arc::clone(&clock)));
         live.load(store.as_ref()).await.context("cannot load clients and signals")?;
         let apis = inventory.apis().iter().map(|api| api.id.clone()).collect();
         let policies = PolicySource::new(

@@ -117,9 +117,9 @@ impl Live {
     pub fn freshness(&self, now: Timestamp) -> Freshness {
         let contact = self.contact.load(Ordering::Acquire);
         if contact == i64::MIN {
-            return Freshness::never();
+            return Freshness::Dead;
         }
-        Freshness::of(now.since(Timestamp::from_micros(contact)))
+        self.signals.freshness(now.since(Timestamp::from_micros(contact)))
     }
 
     /// What is wrong, a sentence each; nothing when all is well.
@@ -134,7 +134,7 @@ impl Live {
             })
             .collect();
         let now = self.clock.now();
-        if self.freshness(now).is_stale(self.signals.config()) {
+        if self.freshness(now) != Freshness::Fresh {
             problems.push("signals are stale: the store has not answered for too long".to_owned());
         }
         problems
@@ -150,7 +150,7 @@ impl Live {
         let now = self.clock.now();
         // Two reads at two revisions: from the lower one on, changes are applied again, which does no harm.
         let (clients, clients_at) = store.all_clients().await?;
-        let (signals, signals_at) = store.live_signals(now.minus(self.signals.window())).await?;
+        let (signals, signals_at) = store.live_signals(now.minus(self.signals.live_window())).await?;
         self.callers.replace_all(clients);
         self.signals.replace_all(signals);
         let at = if clients_at.number < signals_at.number { clients_at } else { signals_at };

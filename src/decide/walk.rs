@@ -16,7 +16,7 @@ use crate::model::{
     Scheme, Sensitivity, Subject, Timestamp,
 };
 use crate::policy::{CallInput, DeviceView, Evaluation, QuestionInput, QuestionPrincipal, Snapshot};
-use crate::risk::About;
+use crate::risk::{About, Freshness};
 
 /// A refusal met on the way, with a detail for operators.
 pub(super) struct Refusal {
@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
         let freshness = self.decider.live.freshness(self.now);
         let risk = signals.assess(&self.about(), self.now, freshness);
         self.note(|| format!("assess: score {}, level {}", risk.score, risk.level));
-        if freshness.is_dead(signals.config()) {
+        if freshness == Freshness::Dead {
             self.refuse(Reason::SignalsUnavailable, "signals are past the hard bound of staleness");
         } else if risk.stale && self.sensitivity() >= Sensitivity::CONFIDENTIAL {
             self.refuse(Reason::SignalsUnavailable, "signals are stale and the endpoint is sensitive");
@@ -182,28 +182,13 @@ impl<'a> Walk<'a> {
     }
 
     fn about(&self) -> About {
-        let principal = self.principal.as_deref();
-        let token = principal.and_then(|principal| principal.token.as_ref());
-        let session = token.and_then(|token| {
-            let id = token.session_id.clone()?;
-            Some(Subject::Session { issuer: token.issuer.clone(), id })
-        });
-        let by_id = token.and_then(|token| {
-            let id = token.token_id.clone()?;
-            Some(Subject::Token { issuer: token.issuer.clone(), id })
-        });
         About {
-            principal: principal
-                .filter(|principal| !principal.is_anonymous())
-                .map(|principal| Subject::Principal(principal.id.clone())),
-            session,
-            token: by_id,
-            token_digest: token.map(|token| Subject::TokenDigest(token.sha256)),
             device: self.device_id().map(|id| Subject::Device {
                 namespace: self.asked.caller.id.clone(),
                 id: id.to_owned(),
             }),
             prefix: self.source_ip().and_then(Subject::prefix_of),
+            ..self.principal.as_deref().map(About::principal).unwrap_or_default()
         }
     }
 

@@ -50,7 +50,7 @@ pub struct ApiConfig {
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub observe_until: Option<Timestamp>,
     /// The longest time a PEP may reuse an answer; zero: never.
-    #[serde(default, with = "duration")]
+    #[serde(default, with = "crate::model::duration")]
     pub reuse: Duration,
 }
 
@@ -80,36 +80,6 @@ mod rfc3339 {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
         text.map(|text| Timestamp::parse(&text).map_err(D::Error::custom)).transpose()
-    }
-}
-
-/// `30s`, `5m`, `12h`, `7d`.
-mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{}s", value.as_secs()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        parse(&text)
-            .ok_or_else(|| D::Error::custom(format!("`{text}` is no duration; write 30s, 5m, 12h or 7d")))
-    }
-
-    fn parse(text: &str) -> Option<Duration> {
-        let unit = text.chars().last()?;
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        let seconds = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        number.checked_mul(seconds).map(Duration::from_secs)
     }
 }
 

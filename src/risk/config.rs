@@ -13,13 +13,13 @@ use crate::model::SignalLife;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Signals that were last known to be complete longer ago than this are stale: the level is at least medium.
-    #[serde(with = "duration")]
+    #[serde(with = "crate::model::duration")]
     pub max_staleness: Duration,
     /// Beyond this nothing is known about risk any more.
-    #[serde(with = "duration")]
+    #[serde(with = "crate::model::duration")]
     pub hard_staleness: Duration,
     /// The longest half-life that a reporter may ask for; what should count longer counts until it is cleared.
-    #[serde(with = "duration")]
+    #[serde(with = "crate::model::duration")]
     pub max_half_life: Duration,
     /// How many signals are held for one subject; the weakest go first, hard facts never.
     pub max_signals_per_subject: usize,
@@ -54,7 +54,7 @@ pub struct KindOverride {
 /// A duration, written like `30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct HalfLife(#[serde(with = "duration")] pub Duration);
+pub struct HalfLife(#[serde(with = "crate::model::duration")] pub Duration);
 
 /// A setting that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,36 +146,6 @@ impl Config {
     pub(super) fn life(&self, kind: &SignalKind) -> SignalLife {
         let half_life = self.kinds.get(kind.code).and_then(|wanted| wanted.half_life);
         half_life.map_or(kind.life, |HalfLife(half_life)| SignalLife::HalfLife(half_life))
-    }
-}
-
-/// `30s`, `5m`, `12h`, `7d`.
-mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{}s", value.as_secs()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        parse(&text)
-            .ok_or_else(|| D::Error::custom(format!("`{text}` is no duration; write 30s, 5m, 12h or 7d")))
-    }
-
-    fn parse(text: &str) -> Option<Duration> {
-        let unit = text.chars().last()?;
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        let seconds = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        number.checked_mul(seconds).map(Duration::from_secs)
     }
 }
 
