@@ -65,15 +65,22 @@ impl Snapshot {
         let context = Context::from_pairs(pairs).map_err(Unbuildable::because)?;
         let principal = entities::principal_uid(&call.principal.id);
         let resource = entities::endpoint_uid(&call.located.endpoint);
-        Request::new(principal, action_of(call), resource, context, Some(&self.schema)).map_err(Unbuildable::because)
+        Request::new(principal, action_of(call), resource, context, Some(&self.schema))
+            .map_err(Unbuildable::because)
     }
 
     /// The few entities that a level-1 policy can reach: principal, endpoint, action and the bags of values.
     fn entities_of(&self, call: &CallInput<'_>) -> Result<Entities, Unbuildable> {
         let located = call.located;
         let action = action_of(call);
-        let action = self.actions.get(&action).ok_or_else(|| Unbuildable::because(format!("`{action}` is unknown")))?;
-        let metadata = call.metadata.iter().flat_map(|(name, values)| values.iter().map(|v| (name.as_str(), v.as_str())));
+        let action = self
+            .actions
+            .get(&action)
+            .ok_or_else(|| Unbuildable::because(format!("`{action}` is unknown")))?;
+        let metadata = call
+            .metadata
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(|v| (name.as_str(), v.as_str())));
         let built = [
             entities::principal(call.principal, &self.stored)?,
             entities::endpoint(&located.endpoint, &self.stored)?,
@@ -99,7 +106,6 @@ fn pairs(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::super::support::{Call, bundle, snapshot, snapshot_of};
-    use super::*;
     use crate::model::{EndpointState, Reason, TokenKind};
 
     fn reason(call: &Call, policies: &str) -> Reason {
@@ -119,12 +125,13 @@ mod tests {
               resource == api::Endpoint::\"accounts/GET /accounts/{id}\")
             when { context.request.path_params.hasTag(\"id\")
               && context.request.path_params.getTag(\"id\").contains(principal.subject) };";
-        let of = |id: &'static str| {
-            let call = Call { api: "accounts", template: "/accounts/{id}", path_params: &[("id", id)], ..Call::default() };
+        let of = |path_params| {
+            let call = Call { api: "accounts", template: "/accounts/{id}", path_params, ..Call::default() };
             reason(&call, policy)
         };
-        assert_eq!(of("alice"), Reason::Allowed);
-        assert_eq!(of("bob"), Reason::NoMatchingPermit);
+        assert_eq!(of(&[("id", "alice")]), Reason::Allowed);
+        assert_eq!(of(&[("id", "bob")]), Reason::NoMatchingPermit);
+        assert_eq!(of(&[]), Reason::NoMatchingPermit);
     }
 
     #[test]
@@ -139,7 +146,8 @@ mod tests {
 
     #[test]
     fn everything_in_the_vocabulary_can_be_read() {
-        let call = Call { headers: &[("x-env", "prod")], ip: Some("::ffff:192.0.2.7"), level: 3, ..Call::default() };
+        let call =
+            Call { headers: &[("x-env", "prod")], ip: Some("::ffff:192.0.2.7"), level: 3, ..Call::default() };
         for condition in [
             "principal.issuer == \"dev\" && principal.subject == \"alice\" && principal.active",
             "principal has tenant && principal.tenant == \"acme\"",

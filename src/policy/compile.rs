@@ -67,7 +67,8 @@ fn file_name(path: &str) -> &str {
 
 fn check_count(statements: &[Statement<'_>], limits: &Limits, errors: &mut Vec<Finding>) {
     if let Some(extra) = statements.get(limits.max_policies) {
-        let message = format!("the bundle has more than {} policies; this is the first too many", limits.max_policies);
+        let message =
+            format!("the bundle has more than {} policies; this is the first too many", limits.max_policies);
         errors.push(extra.at_policy(Severity::Error, message));
     }
 }
@@ -136,7 +137,8 @@ fn add_entities(stored: Entities, file: &SourceFile, schema: &Schema) -> Result<
         at("", format!("{error}{}", source.unwrap_or_default()))
     })?;
     // With a schema, Cedar adds its actions to the entities; they are kept elsewhere.
-    let own: Vec<_> = parsed.into_iter().filter(|entity| entity.uid().type_name().basename() != "Action").collect();
+    let own: Vec<_> =
+        parsed.into_iter().filter(|entity| entity.uid().type_name().basename() != "Action").collect();
     for uid in own.iter().map(cedar_policy::Entity::uid) {
         let name = uid.type_name().to_string();
         let allowed = ["api::Group", "api::Role", "api::Service"].contains(&name.as_str());
@@ -170,9 +172,14 @@ mod tests {
             ("a.cedar", "@id(\"a\") permit(principal, action, resource) when { context.nothing };"),
             ("b.cedar", "permit(principal, action, resource);"),
             ("c.cedar", "@id(\"c\") @retry_after(\"soon\") forbid(principal, action, resource);"),
-            ("d.cedar", "@id(\"d\")\nforbid(principal, action, resource) when { context.rate.network.last_hour > 1 };"),
+            (
+                "d.cedar",
+                "@id(\"d\")\nforbid(principal, action, resource) when { context.rate.network.last_hour > 1 };",
+            ),
         ]);
-        for needle in ["a.cedar:1:", "b.cedar:1:1: this policy has no `@id", "c.cedar:1:10: `soon`", "d.cedar:1:1: "] {
+        for needle in
+            ["a.cedar:1:", "b.cedar:1:1: this policy has no `@id", "c.cedar:1:10: `soon`", "d.cedar:1:1: "]
+        {
             assert!(error.to_string().contains(needle), "{needle}: {error}");
         }
         assert!(error.rendered().contains("context.nothing"), "{}", error.rendered());
@@ -208,8 +215,14 @@ mod tests {
 
     #[test]
     fn unknown_annotations_are_warned_of() {
-        let found = warnings(&[("w.cedar", "@id(\"w\")\n@step_upp(\"x\")\npermit(principal, action, resource);")], None);
-        assert!(found.len() == 1 && found[0].starts_with("w.cedar:2:1: `@step_upp` means nothing"), "{found:?}");
+        let found = warnings(
+            &[("w.cedar", "@id(\"w\")\n@step_upp(\"x\")\npermit(principal, action, resource);")],
+            None,
+        );
+        assert!(
+            found.len() == 1 && found[0].starts_with("w.cedar:2:1: `@step_upp` means nothing"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -230,19 +243,30 @@ mod tests {
         let wrong = entity(r#"{"type":"Shop::Order","id":"o"}"#, r#"{"total":"much"}"#);
         let error = compile_error(&[("s.cedarschema", SHOP), ("cedarentities.json", &wrong)]);
         assert!(error.to_string().starts_with("cedarentities.json:1:1:"), "{error}");
-        let user = entity(r#"{"type":"api::User","id":"dev/alice"}"#, r#"{"issuer":"dev","subject":"alice","active":true}"#);
+        let user = entity(
+            r#"{"type":"api::User","id":"dev/alice"}"#,
+            r#"{"issuer":"dev","subject":"alice","active":true}"#,
+        );
         let error = compile_error(&[("cedarentities.json", &user)]);
         assert!(error.to_string().contains("principals come from credentials"), "{error}");
     }
 
     #[test]
     fn a_bundle_over_its_bounds_is_refused() {
-        let source = bundle(&[("a.cedar", "@id(\"a\") permit(principal, action, resource);\n@id(\"b\") permit(principal, action, resource);")]);
+        let source = bundle(&[(
+            "a.cedar",
+            "@id(\"a\") permit(principal, action, resource);\n@id(\"b\") permit(principal, action, resource);",
+        )]);
         let compile = |max_bundle_bytes, max_policies| {
             Snapshot::compile(&source, &Limits { max_bundle_bytes, max_policies }, None)
         };
         assert!(compile(1000, 2).is_ok());
-        assert!(compile(1000, 1).unwrap_err().to_string().contains("a.cedar:2:1: the bundle has more than 1 policies"));
+        assert!(
+            compile(1000, 1)
+                .unwrap_err()
+                .to_string()
+                .contains("a.cedar:2:1: the bundle has more than 1 policies")
+        );
         assert!(compile(10, 2).unwrap_err().to_string().contains("more than 10 bytes"));
     }
 
@@ -254,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_snapshot_lists_its_policies() {
-        let source = bundle(&[("a.cedar", "\n@id(\"a\") @owner(\"x\") forbid(principal, action, resource);")]);
+        let source =
+            bundle(&[("a.cedar", "\n@id(\"a\") @owner(\"x\") forbid(principal, action, resource);")]);
         let (snapshot, _) = Snapshot::compile(&source, &Limits::default(), None).unwrap();
         let facts = snapshot.policies().next().unwrap();
         assert_eq!((facts.effect, facts.file.as_str(), facts.line), (PolicyEffect::Forbid, "a.cedar", 2));

@@ -54,7 +54,11 @@ impl Facts<'_> {
 }
 
 /// The request as the gateway saw it; the bags of values are entities of their own, named here.
-pub(super) fn request_value(host: &str, ip: Option<IpAddr>, secure: bool) -> Result<RestrictedExpression, Unbuildable> {
+pub(super) fn request_value(
+    host: &str,
+    ip: Option<IpAddr>,
+    secure: bool,
+) -> Result<RestrictedExpression, Unbuildable> {
     let bag = |name| reference(&NAMES.values, name);
     // An IPv4 client seen through a dual-stack socket is the same client.
     let ip = ip.map(|ip| RestrictedExpression::new_ip(ip.to_canonical().to_string()));
@@ -116,7 +120,8 @@ fn network_value(known: bool) -> Result<RestrictedExpression, Unbuildable> {
 
 /// The schema wants rates; zeros are harmless because no policy that reads them is accepted (see `rates`).
 fn rates_value() -> Result<RestrictedExpression, Unbuildable> {
-    let none = || record(["last_second", "last_minute", "last_hour"].map(|name| (name, Some(long(0_u8)))).into());
+    let none =
+        || record(["last_second", "last_minute", "last_hour"].map(|name| (name, Some(long(0_u8)))).into());
     record(vec![
         ("principal", Some(none()?)),
         ("principal_endpoint", Some(none()?)),

@@ -10,7 +10,9 @@ use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId as CedarId
 use super::entities::Unbuildable;
 use super::obligations::Remedy;
 use super::snapshot::{PolicyFacts, Snapshot};
-use crate::model::{Challenge, Obligation, PolicyId, Reason, Scheme, SecurityAlternative, TokenFacts, TokenKind};
+use crate::model::{
+    Challenge, Obligation, PolicyId, Reason, Scheme, SecurityAlternative, TokenFacts, TokenKind,
+};
 
 /// What the policies say about one request.
 #[derive(Clone, Debug, PartialEq)]
@@ -250,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_failing_forbid_denies_even_beside_satisfied_ones() {
-        let failing = format!("@id(\"broken\") forbid(principal, action, resource is api::Endpoint) {FAILING};");
+        let failing =
+            format!("@id(\"broken\") forbid(principal, action, resource is api::Endpoint) {FAILING};");
         let risky = Call { level: 2, ..Call::default() };
         let evaluation = judge(&risky, &[PERMIT, &failing, &forbid("f", "")]);
         assert_eq!((evaluation.reason, ids(&evaluation)), (Reason::PolicyError, vec!["broken"]));
@@ -261,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_failing_permit_grants_nothing_and_harms_no_other() {
-        let failing = format!("@id(\"broken\") permit(principal, action, resource is api::Endpoint) {FAILING};");
+        let failing =
+            format!("@id(\"broken\") permit(principal, action, resource is api::Endpoint) {FAILING};");
         let risky = Call { level: 2, ..Call::default() };
         let alone = judge(&risky, &[&failing]);
         assert_eq!((alone.reason, alone.policy_errors.len()), (Reason::NoMatchingPermit, 1));

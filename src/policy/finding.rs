@@ -73,7 +73,7 @@ impl Finding {
         message: impl Into<String>,
     ) -> Self {
         let message = message.into();
-        let report = Report { severity, message: message.clone(), help: None, label: None, range, source: named(file) };
+        let report = Report { severity, message, help: None, label: None, range, source: named(file) };
         report.into_finding(file)
     }
 

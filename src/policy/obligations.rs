@@ -118,7 +118,10 @@ fn remedy<'a>(
     let (first, second) = (present.next(), present.next());
     let bad = |name, why: &str| Err(BadAnnotation { name, why: why.to_owned() });
     if let Some(second) = second {
-        return bad(second, "a forbid has at most one of `@step_up`, `@retry_after` and `@insufficient_scope`");
+        return bad(
+            second,
+            "a forbid has at most one of `@step_up`, `@retry_after` and `@insufficient_scope`",
+        );
     }
     if first != Some("step_up") && value("max_age").is_some() {
         return bad("max_age", "`@max_age` belongs to `@step_up`");
@@ -145,15 +148,20 @@ fn step_up(acr_values: &str, max_age: Option<&str>) -> Result<Remedy, BadAnnotat
     // A quote or a backslash would end the quoted string of the challenge header.
     let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
     match acr_values.iter().find(|acr| !fits(acr)) {
-        Some(acr) => bad(format!("the acr value `{acr}` cannot stand in a challenge: use printable ASCII, no quotes")),
+        Some(acr) => {
+            bad(format!("the acr value `{acr}` cannot stand in a challenge: use printable ASCII, no quotes"))
+        }
         None => Ok(Remedy::StepUp { acr_values, max_age }),
     }
 }
 
 fn seconds(name: &'static str, text: &str) -> Result<Duration, BadAnnotation> {
     let parsed = text.parse::<u32>().ok().filter(|seconds| *seconds > 0);
-    let why = || format!("`{text}` is not a number of seconds: write an integer from 1, as in `@{name}(\"60\")`");
-    parsed.map(|seconds| Duration::from_secs(u64::from(seconds))).ok_or_else(|| BadAnnotation { name, why: why() })
+    let why =
+        || format!("`{text}` is not a number of seconds: write an integer from 1, as in `@{name}(\"60\")`");
+    parsed
+        .map(|seconds| Duration::from_secs(u64::from(seconds)))
+        .ok_or_else(|| BadAnnotation { name, why: why() })
 }
 
 fn check_obligation(name: &str, text: &str) -> Result<(), String> {
@@ -181,7 +189,8 @@ mod tests {
     use super::*;
 
     fn terms(effect: PolicyEffect, annotations: &[(&str, &str)]) -> Result<Terms, Vec<BadAnnotation>> {
-        let value = |name: &str| annotations.iter().find(|(found, _)| *found == name).map(|(_, value)| *value);
+        let value =
+            |name: &str| annotations.iter().find(|(found, _)| *found == name).map(|(_, value)| *value);
         read(&"p".parse().unwrap(), effect, value)
     }
 
@@ -218,8 +227,10 @@ mod tests {
 
     #[test]
     fn every_obligation_travels_with_its_policy() {
-        let found = forbid(&[("mask", "iban"), ("advice", "ask\r\nX: y"), ("owner", "team")]).unwrap().obligations;
-        let pairs: Vec<_> = found.iter().map(|o| (o.name.as_str(), o.value.as_str(), o.policy.as_str())).collect();
+        let found =
+            forbid(&[("mask", "iban"), ("advice", "ask\r\nX: y"), ("owner", "team")]).unwrap().obligations;
+        let pairs: Vec<_> =
+            found.iter().map(|o| (o.name.as_str(), o.value.as_str(), o.policy.as_str())).collect();
         assert_eq!(pairs, [("advice", "ask??X: y", "p"), ("mask", "iban", "p")]);
     }
 

@@ -14,7 +14,9 @@ pub(super) const REFUSAL: &str = "this policy reads `context.rate` (or uses `con
 pub(super) fn may_be_read(policy: &Policy) -> bool {
     let Ok(tree) = policy.to_pst() else { return true };
     tree.body().clauses().iter().any(|clause| match clause {
-        Clause::When(condition) | Clause::Unless(condition) => condition.reduce(&reads_rate, &|a, b| a || b, false),
+        Clause::When(condition) | Clause::Unless(condition) => {
+            condition.reduce(&reads_rate, &|a, b| a || b, false)
+        }
     })
 }
 

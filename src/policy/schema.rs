@@ -25,8 +25,7 @@ pub(super) enum Filled {
 }
 
 impl Filled {
-    pub const ALL: [Self; 6] =
-        [Self::Risk, Self::Token, Self::Device, Self::Network, Self::Rate, Self::Time];
+    pub const ALL: [Self; 6] = [Self::Risk, Self::Token, Self::Device, Self::Network, Self::Rate, Self::Time];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -162,7 +161,9 @@ fn check_actions(
     let mut filled = HashMap::new();
     for (file, json) in &declared {
         for (namespace, name, action) in actions(json) {
-            let Some(applies) = action.get("appliesTo").filter(|applies| !applies.is_null()) else { continue };
+            let Some(applies) = action.get("appliesTo").filter(|applies| can_be_asked(applies)) else {
+                continue;
+            };
             let context = applies.get("context").unwrap_or(&Value::Null);
             match types.filled_in(namespace, context) {
                 Ok(found) => {
@@ -173,6 +174,12 @@ fn check_actions(
         }
     }
     filled
+}
+
+/// An action without principals or resources is only a group of others.
+fn can_be_asked(applies: &Value) -> bool {
+    let some = |types| applies.get(types).and_then(Value::as_array).is_some_and(|types| !types.is_empty());
+    some("principalTypes") && some("resourceTypes")
 }
 
 fn json_of(fragment: &SchemaFragment) -> Value {
@@ -247,15 +254,20 @@ impl CommonTypes {
         let mut found = Vec::new();
         for (name, kind) in attributes {
             match (Filled::named(name), self.resolve(home, kind)) {
-                (Some(filled), Resolved::Vocabulary(full)) if full == filled.type_name() => found.push(filled),
+                (Some(filled), Resolved::Vocabulary(full)) if full == filled.type_name() => {
+                    found.push(filled)
+                }
                 (Some(filled), _) => {
                     let wanted = filled.type_name();
-                    return Err(format!("has an attribute `{name}` that is not `{wanted}`: Deodar fills in that name"));
+                    return Err(format!(
+                        "has an attribute `{name}` that is not `{wanted}`: Deodar fills in that name"
+                    ));
                 }
                 (None, _) => self.refuse_vocabulary_types(name, home, kind)?,
             }
         }
-        let optional = attributes.get("risk").and_then(|risk| risk.get("required")) == Some(&Value::Bool(false));
+        let optional =
+            attributes.get("risk").and_then(|risk| risk.get("required")) == Some(&Value::Bool(false));
         if !found.contains(&Filled::Risk) || optional {
             return Err(NEEDS_RISK.to_owned());
         }
@@ -266,14 +278,13 @@ impl CommonTypes {
     fn refuse_vocabulary_types(&self, name: &str, namespace: &str, kind: &Value) -> Result<(), String> {
         match self.resolve(namespace, kind) {
             Resolved::Vocabulary(full) => {
-                let allowed = Filled::ALL.map(|filled| format!("`{}: {}`", filled.name(), filled.type_name()));
+                let allowed =
+                    Filled::ALL.map(|filled| format!("`{}: {}`", filled.name(), filled.type_name()));
                 Err(format!("has `{full}` in `{name}`: only {} are filled in", allowed.join(", ")))
             }
-            Resolved::Record(home, attributes) => {
-                attributes.iter().try_for_each(|(inner, kind)| {
-                    self.refuse_vocabulary_types(&format!("{name}.{inner}"), home, kind)
-                })
-            }
+            Resolved::Record(home, attributes) => attributes.iter().try_for_each(|(inner, kind)| {
+                self.refuse_vocabulary_types(&format!("{name}.{inner}"), home, kind)
+            }),
             Resolved::Set(home, element) => self.refuse_vocabulary_types(name, home, element),
             Resolved::Other => Ok(()),
         }

@@ -78,11 +78,14 @@ fn parse(file: &SourceFile, errors: &mut Vec<Finding>) -> Vec<(Policy, Range<usi
     for number in 0..set.num_of_policies() + set.num_of_templates() {
         let id = CedarId::new(format!("policy{number}"));
         let template = set.template(&id).map(Template::to_cedar);
-        let Some(text) = template.clone().or_else(|| set.policy(&id).and_then(Policy::to_cedar)) else { continue };
+        let Some(text) = template.clone().or_else(|| set.policy(&id).and_then(Policy::to_cedar)) else {
+            continue;
+        };
         let range = locate(&file.text, cursor, &text);
         cursor = range.end;
         if template.is_some() {
-            let message = "templates are not supported: write one policy for each principal or resource, or use groups";
+            let message =
+                "templates are not supported: write one policy for each principal or resource, or use groups";
             errors.push(Finding::at(Severity::Error, file, range, message));
         } else if let Some(policy) = set.policy(&id) {
             policies.push((policy.clone(), range));
@@ -96,7 +99,12 @@ fn locate(text: &str, from: usize, wanted: &str) -> Range<usize> {
     found.map_or(from..from, |found| from + found..from + found + wanted.len())
 }
 
-fn id_of(policy: &Policy, file: &SourceFile, range: &Range<usize>, errors: &mut Vec<Finding>) -> Option<PolicyId> {
+fn id_of(
+    policy: &Policy,
+    file: &SourceFile,
+    range: &Range<usize>,
+    errors: &mut Vec<Finding>,
+) -> Option<PolicyId> {
     let Some(text) = policy.annotation("id") else {
         let message = "this policy has no `@id(\"...\")`: decisions and records name policies by it";
         errors.push(Finding::at(Severity::Error, file, range.clone(), message));
@@ -141,28 +149,34 @@ mod tests {
     #[test]
     fn a_policy_without_id_is_an_error_at_its_line() {
         let found = errors_of(&[("p.cedar", "\n\npermit(principal, action, resource);")]);
-        assert!(found.len() == 1 && found[0].starts_with("p.cedar:3:1: this policy has no `@id"), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].starts_with("p.cedar:3:1: this policy has no `@id"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn a_shared_id_names_both_places() {
         let text = "@id(\"x\")\npermit(principal, action, resource);";
         let found = errors_of(&[("one.cedar", text), ("two.cedar", text)]);
-        assert_eq!(found, [
-            "two.cedar:1:1: the policy id `x` is used twice: at one.cedar:1:1 and at two.cedar:1:1"
-        ]);
+        assert_eq!(
+            found,
+            ["two.cedar:1:1: the policy id `x` is used twice: at one.cedar:1:1 and at two.cedar:1:1"]
+        );
     }
 
     #[test]
     fn all_syntax_errors_are_told_with_their_files() {
-        let found = errors_of(&[("one.cedar", "permit(principal action, resource);"), ("two.cedar", "allow();")]);
+        let found =
+            errors_of(&[("one.cedar", "permit(principal action, resource);"), ("two.cedar", "allow();")]);
         assert!(found.iter().any(|text| text.starts_with("one.cedar:1:18")), "{found:?}");
         assert!(found.iter().any(|text| text.starts_with("two.cedar:1:1")), "{found:?}");
     }
 
     #[test]
     fn templates_are_refused() {
-        let found = errors_of(&[("t.cedar", "@id(\"t\") permit(principal == ?principal, action, resource);")]);
+        let found =
+            errors_of(&[("t.cedar", "@id(\"t\") permit(principal == ?principal, action, resource);")]);
         assert!(found.len() == 1 && found[0].contains("templates are not supported"), "{found:?}");
     }
 }

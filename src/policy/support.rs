@@ -49,8 +49,15 @@ pub fn noon() -> Timestamp {
 
 pub fn risk(level: u8) -> Risk {
     let score = [0, 10, 30, 60, 85][usize::from(level)];
-    let reason = RiskReason { kind: "new_network".into(), points: score, text: "a network not seen before".into() };
-    Risk { score, level: RiskLevel::of_score(score), confidence: 50, reasons: vec![reason], ..Risk::default() }
+    let reason =
+        RiskReason { kind: "new_network".into(), points: score, text: "a network not seen before".into() };
+    Risk {
+        score,
+        level: RiskLevel::of_score(score),
+        confidence: 50,
+        reasons: vec![reason],
+        ..Risk::default()
+    }
 }
 
 pub fn token(kind: TokenKind) -> TokenFacts {

@@ -26,16 +26,21 @@ pub(super) struct Findings {
 }
 
 /// Runs Cedar's validator over all policies.
-pub(super) fn with_cedar(schema: &Schema, policies: &PolicySet, statements: &[Statement<'_>], found: &mut Findings) {
+pub(super) fn with_cedar(
+    schema: &Schema,
+    policies: &PolicySet,
+    statements: &[Statement<'_>],
+    found: &mut Findings,
+) {
     let result = Validator::new(schema.clone()).validate_with_level(policies, ValidationMode::Strict, LEVEL);
     let by_id: BTreeMap<&str, &Statement<'_>> = statements.iter().map(|s| (s.id.as_str(), s)).collect();
     for error in result.validation_errors() {
-        let statement = by_id.get(error.policy_id().as_ref()).copied();
-        push_once(&mut found.errors, statement.map(|s| from_cedar(Severity::Error, s, error)));
+        let id: &str = error.policy_id().as_ref();
+        push_once(&mut found.errors, by_id.get(id).map(|s| from_cedar(Severity::Error, s, error)));
     }
     for warning in result.validation_warnings() {
-        let statement = by_id.get(warning.policy_id().as_ref()).copied();
-        push_once(&mut found.warnings, statement.map(|s| from_cedar(Severity::Warning, s, warning)));
+        let id: &str = warning.policy_id().as_ref();
+        push_once(&mut found.warnings, by_id.get(id).map(|s| from_cedar(Severity::Warning, s, warning)));
     }
 }
 
@@ -62,7 +67,8 @@ pub(super) fn annotations(statement: &Statement<'_>, found: &mut Findings) -> Te
     }
     let effect = PolicyEffect::of(policy);
     obligations::read(&statement.id, effect, |name| policy.annotation(name)).unwrap_or_else(|bad| {
-        let error = |bad: &obligations::BadAnnotation| statement.at_annotation(Severity::Error, bad.name, &bad.why);
+        let error =
+            |bad: &obligations::BadAnnotation| statement.at_annotation(Severity::Error, bad.name, &bad.why);
         found.errors.extend(bad.iter().map(error));
         Terms::default()
     })
@@ -87,7 +93,8 @@ pub(super) fn literals(
         let Some(api) = api_of(&uid) else { continue };
         let declared = known_apis.iter().any(|known| known.as_str() == api) || stored.get(&uid).is_some();
         if !declared && warned.insert(uid.clone()) {
-            let message = format!("nothing declares `{uid}`: there is no API `{api}`, so this matches no call");
+            let message =
+                format!("nothing declares `{uid}`: there is no API `{api}`, so this matches no call");
             found.warnings.push(statement.at_policy(Severity::Warning, message));
         }
     }
@@ -118,12 +125,11 @@ pub(super) fn halves(statements: &[Statement<'_>], found: &mut Findings) -> Halv
             PolicyEffect::Permit => &mut halves.permits,
             PolicyEffect::Forbid => &mut halves.forbids,
         };
-        let added =
-            half.add(statement.policy.clone()).and_then(|()| halves.all.add(statement.policy.clone()));
-        if let Err(error) = added {
+        let added = half.add(statement.policy.clone());
+        let added = added.err().or_else(|| halves.all.add(statement.policy.clone()).err());
+        if let Some(error) = added {
             found.errors.push(statement.at_policy(Severity::Error, error.to_string()));
         }
     }
     halves
 }
-

@@ -9,12 +9,13 @@ use std::time::Duration;
 use cedar_policy::EntityUid;
 
 use super::format::{
-    Case, DeviceWords, EndpointWords, KindWord, PrincipalWords, QuestionWords, RiskWords, StateWord, TokenWord,
-    TokenWords,
+    Case, DeviceWords, EndpointWords, KindWord, PrincipalWords, QuestionWords, RiskWords, StateWord,
+    TokenWord, TokenWords,
 };
 use crate::model::{
-    Api, ApiId, ApiMode, CedarQuestion, DomainId, Endpoint, EndpointId, EndpointState, EntityRef, IssuerAlias,
-    Located, Principal, PrincipalId, Risk, RiskLevel, RiskReason, Sensitivity, Timestamp, TokenFacts, TokenKind,
+    Api, ApiId, ApiMode, CedarQuestion, DomainId, Endpoint, EndpointId, EndpointState, EntityRef,
+    IssuerAlias, Located, Principal, PrincipalId, Risk, RiskLevel, RiskReason, Sensitivity, Timestamp,
+    TokenFacts, TokenKind,
 };
 use crate::policy::DeviceView;
 
@@ -73,8 +74,12 @@ pub(super) fn located(words: &EndpointWords) -> Built<Located> {
         StateWord::Discovered => (EndpointState::Discovered, Sensitivity::RESTRICTED),
     };
     let host = format!("{api_id}.example");
-    let api =
-        Api { id: api_id.clone(), domain: DomainId::default(), mode: ApiMode::Enforce, reuse: Duration::ZERO };
+    let api = Api {
+        id: api_id.clone(),
+        domain: DomainId::default(),
+        mode: ApiMode::Enforce,
+        reuse: Duration::ZERO,
+    };
     let endpoint = Endpoint {
         id: EndpointId::new(&api_id, &words.method, &words.template),
         api: Arc::new(api),

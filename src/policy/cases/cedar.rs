@@ -38,7 +38,9 @@ impl CedarCase {
     pub fn evaluate(&self, snapshot: &Snapshot) -> Result<Evaluation, String> {
         let schema = &snapshot.schema;
         if self.entities.is_string() {
-            return Err("entities in a file of their own are not supported: write them into the test".to_owned());
+            return Err(
+                "entities in a file of their own are not supported: write them into the test".to_owned()
+            );
         }
         let entities =
             Entities::from_json_value(self.entities.clone(), Some(schema)).map_err(|error| cause(&error))?;
@@ -46,10 +48,12 @@ impl CedarCase {
             (uid(&self.request.principal)?, uid(&self.request.action)?, uid(&self.request.resource)?);
         let context = match &self.request.context {
             Value::Null => Context::empty(),
-            given => Context::from_json_value(given.clone(), Some((schema, &action))).map_err(|e| cause(&e))?,
+            given => {
+                Context::from_json_value(given.clone(), Some((schema, &action))).map_err(|e| cause(&e))?
+            }
         };
-        let request =
-            Request::new(principal, action, resource, context, Some(schema)).map_err(|error| cause(&error))?;
+        let request = Request::new(principal, action, resource, context, Some(schema))
+            .map_err(|error| cause(&error))?;
         let standing = Standing { token: None, scopes_met: true, security: None };
         Ok(snapshot.judge(&request, &entities, standing))
     }

@@ -79,7 +79,11 @@ enum AnyCase {
 }
 
 /// Compiles the bundle and runs all cases of all files, in order.
-pub fn run(source: &BundleSource, files: &[SourceFile], limits: &Limits) -> Result<Vec<CaseResult>, CaseError> {
+pub fn run(
+    source: &BundleSource,
+    files: &[SourceFile],
+    limits: &Limits,
+) -> Result<Vec<CaseResult>, CaseError> {
     let (snapshot, _) = Snapshot::compile(source, limits, None).map_err(CaseError::Bundle)?;
     let mut results = Vec::new();
     for file in files {
@@ -101,7 +105,8 @@ impl CaseFile {
     pub fn parse(file: &SourceFile) -> Result<Self, CaseError> {
         let bad = |why: String| CaseError::Unreadable { file: file.path.clone(), why };
         if file.path.ends_with(".json") {
-            let cases: Vec<CedarCase> = serde_json::from_str(&file.text).map_err(|error| bad(error.to_string()))?;
+            let cases: Vec<CedarCase> =
+                serde_json::from_str(&file.text).map_err(|error| bad(error.to_string()))?;
             let cases = cases.into_iter().map(|case| AnyCase::Cedar(Box::new(case))).collect();
             return Ok(Self { path: file.path.clone(), policies: None, cases });
         }
@@ -160,8 +165,14 @@ fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Evaluation, String> {
             let question = build::question(words)?;
             let asked = question.principal.as_ref();
             let principal = asked.map_or(QuestionPrincipal::Proven(&principal), QuestionPrincipal::Named);
-            let input =
-                QuestionInput { principal, question: &question, risk: &risk, device, network_known: false, now };
+            let input = QuestionInput {
+                principal,
+                question: &question,
+                risk: &risk,
+                device,
+                network_known: false,
+                now,
+            };
             snapshot.evaluate_question(&input).map_err(|error| error.to_string())
         }
         _ => Err("a case has either an `endpoint` or a `question`".to_owned()),
@@ -208,7 +219,8 @@ fn compare_policies<'a>(expected: impl Iterator<Item = &'a String>, got: &Evalua
     let has = |id: &String| got.policies.iter().any(|policy| policy.as_str() == id);
     let missing: Vec<&str> = expected.filter(|id| !has(id)).map(String::as_str).collect();
     let found: Vec<&str> = got.policies.iter().map(crate::model::PolicyId::as_str).collect();
-    let message = || format!("expected [{}] among the determining policies [{}]", missing.join(", "), found.join(", "));
+    let message =
+        || format!("expected [{}] among the determining policies [{}]", missing.join(", "), found.join(", "));
     (!missing.is_empty()).then(message)
 }
 

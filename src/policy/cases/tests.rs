@@ -132,7 +132,8 @@ fn check_shipped(sets: &[&str]) {
     let failed: Vec<_> = results.iter().filter(|result| !result.passed()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     for facts in snapshot.policies() {
-        let decides = |result: &CaseResult| result.got.as_ref().is_some_and(|got| got.policies.contains(&facts.id));
+        let decides =
+            |result: &CaseResult| result.got.as_ref().is_some_and(|got| got.policies.contains(&facts.id));
         assert!(results.iter().any(decides), "no case shows what `{}` does", facts.id);
     }
 }
