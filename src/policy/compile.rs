@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use cedar_policy::{Entities, Schema};
 
 use super::config::Limits;
-use super::finding::{Finding, PolicyErrors, PolicyWarning, Severity, position};
+use super::depth;
+use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity, position};
 use super::obligations::Terms;
 use super::schema::{self, BundleSchema};
 use super::snapshot::{PolicyEffect, PolicyFacts, Snapshot};
@@ -19,7 +20,20 @@ use crate::model::{ApiId, BundleSource, SourceFile};
 
 impl Snapshot {
     /// Compiles a bundle. With `known_apis`, literals that name other APIs are warned of.
+    ///
+    /// It takes a while for a large bundle, so call it off the request path.
     pub fn compile(
+        source: &BundleSource,
+        limits: &Limits,
+        known_apis: Option<&BTreeSet<ApiId>>,
+    ) -> Result<(Self, Vec<PolicyWarning>), PolicyErrors> {
+        depth::on_a_large_stack(|| Self::compile_here(source, limits, known_apis)).unwrap_or_else(|why| {
+            let whole = SourceFile { path: "(bundle)".into(), text: String::new() };
+            Err(PolicyErrors::new(vec![Finding::of_file(Severity::Error, &whole, why)]))
+        })
+    }
+
+    fn compile_here(
         source: &BundleSource,
         limits: &Limits,
         known_apis: Option<&BTreeSet<ApiId>>,
@@ -36,6 +50,8 @@ impl Snapshot {
         statements.iter().for_each(|statement| validate::rates(statement, &mut found));
         let snapshot = bundle_schema
             .and_then(|schema| assemble(source, schema, &statements, terms, known_apis, &mut found));
+        finding::sort(&mut found.errors);
+        finding::sort(&mut found.warnings);
         match snapshot {
             Some(snapshot) if found.errors.is_empty() => Ok((snapshot, found.warnings)),
             _ => Err(PolicyErrors::new(found.errors)),
@@ -58,6 +74,7 @@ fn check_files(source: &BundleSource, limits: &Limits, errors: &mut Vec<Finding>
             let message = "template links are not supported: write the linked policies out";
             errors.push(Finding::of_file(Severity::Error, file, message));
         }
+        errors.extend(depth::check(file));
     }
 }
 
@@ -183,6 +200,15 @@ mod tests {
             assert!(error.to_string().contains(needle), "{needle}: {error}");
         }
         assert!(error.rendered().contains("context.nothing"), "{}", error.rendered());
+    }
+
+    #[test]
+    fn a_mistake_is_told_once_and_not_for_every_action() {
+        let text = "@id(\"a\") permit(principal, action, resource is api::Endpoint)\n when { context.tken.acr == \"x\" };";
+        let error = compile_error(&[("a.cedar", text)]);
+        let [finding] = error.findings() else { panic!("{error}") };
+        assert_eq!((finding.line, finding.column), (2, 9));
+        assert!(finding.rendered.contains("did you mean `token`?"), "{}", finding.rendered);
     }
 
     #[test]

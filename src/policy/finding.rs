@@ -6,7 +6,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    SourceCode, SourceSpan, SpanContents,
+};
 
 use crate::model::{PolicyId, SourceFile};
 
@@ -73,8 +76,8 @@ impl Finding {
         message: impl Into<String>,
     ) -> Self {
         let message = message.into();
-        let report = Report { severity, message, help: None, label: None, range, source: named(file) };
-        report.into_finding(file)
+        let report = Report { severity, message, help: None, label: None, range, source: Named(file) };
+        report.into_finding()
     }
 
     /// Says that a whole file is at fault.
@@ -92,9 +95,13 @@ impl Finding {
             help: said.help().map(|help| help.to_string()),
             label: label.and_then(|label| label.label().map(str::to_owned)),
             range,
-            source: named(file),
+            source: Named(file),
         };
-        report.into_finding(file)
+        report.into_finding()
+    }
+
+    pub(super) fn place(&self) -> (&str, usize, usize) {
+        (&self.file, self.line, self.column)
     }
 
     pub(super) fn about(mut self, policy: Option<PolicyId>) -> Self {
@@ -103,8 +110,9 @@ impl Finding {
     }
 }
 
-fn named(file: &SourceFile) -> NamedSource<String> {
-    NamedSource::new(&file.path, file.text.clone())
+/// The order in which people read: by file and place.
+pub(super) fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| a.place().cmp(&b.place()).then_with(|| a.message.cmp(&b.message)));
 }
 
 /// Line and column, from 1, of a byte offset. An offset past the end is at the end.
@@ -115,23 +123,52 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column + 1)
 }
 
+/// In bytes. Longer lines are the work of a program, and a drawing of them helps nobody.
+const LONGEST_DRAWN_LINE: usize = 500;
+
+fn line_length(text: &str, offset: usize) -> usize {
+    let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+    before.rfind('\n').map_or(before.len(), |newline| before.len() - newline - 1)
+        + after.find('\n').unwrap_or(after.len())
+}
+
+/// A file as `miette` reads it, borrowed: a bundle may have thousands of findings in one file.
+#[derive(Debug)]
+struct Named<'a>(&'a SourceFile);
+
+impl SourceCode for Named<'_> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let found = self.0.text.read_span(span, lines_before, lines_after)?;
+        let (data, span, count) = (found.data(), *found.span(), found.line_count());
+        let name = self.0.path.clone();
+        Ok(Box::new(MietteSpanContents::new_named(name, data, span, found.line(), found.column(), count)))
+    }
+}
+
 /// What `miette` needs to draw the lines.
 #[derive(Debug)]
-struct Report {
+struct Report<'a> {
     severity: Severity,
     message: String,
     help: Option<String>,
     label: Option<String>,
     range: Range<usize>,
-    source: NamedSource<String>,
+    source: Named<'a>,
 }
 
-impl Report {
-    fn into_finding(self, file: &SourceFile) -> Finding {
+impl Report<'_> {
+    fn into_finding(self) -> Finding {
+        let file = self.source.0;
         let (line, column) = position(&file.text, self.range.start);
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
         let mut rendered = String::new();
-        if handler.render_report(&mut rendered, &self).is_err() {
+        let drawable = line_length(&file.text, self.range.start) <= LONGEST_DRAWN_LINE;
+        if !drawable || handler.render_report(&mut rendered, &self).is_err() {
             rendered = format!("{}:{line}:{column}: {}\n", file.path, self.message);
         }
         Finding {
@@ -146,15 +183,15 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for Report<'_> {}
 
-impl Diagnostic for Report {
+impl Diagnostic for Report<'_> {
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.severity {
             Severity::Error => miette::Severity::Error,
@@ -188,6 +225,14 @@ mod tests {
         let finding = Finding::at(Severity::Error, &file, offset..offset + 5, "three is wrong");
         assert_eq!(finding.to_string(), "a.cedar:2:7: three is wrong");
         assert!(finding.rendered.contains("two ü three"), "{}", finding.rendered);
+    }
+
+    #[test]
+    fn very_long_lines_are_not_drawn() {
+        let file = SourceFile { path: "a.cedar".into(), text: format!("short\n{}", "x".repeat(5_000)) };
+        let finding = |offset| Finding::at(Severity::Warning, &file, offset..offset + 1, "look");
+        assert_eq!(finding(4_000).rendered, "a.cedar:2:3995: look\n");
+        assert!(finding(1).rendered.contains("short"));
     }
 
     #[test]

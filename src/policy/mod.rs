@@ -9,6 +9,7 @@ pub mod cases;
 mod compile;
 mod config;
 mod context;
+mod depth;
 pub mod directory;
 mod entities;
 mod evaluate;

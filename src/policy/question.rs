@@ -1,7 +1,7 @@
 //! Cedar questions in the words of a bundle's own schema.
 //!
 //! Callers bring entities and context; both are checked against the schema. What a caller brings never replaces
-//! what is stored, never adds ancestors to the principal, and never states a fact that Deodar states itself.
+//! what is stored, never adds ancestors to the principal or to it, and never states a fact that Deodar states itself.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -149,8 +149,8 @@ impl Snapshot {
         let trusted = trusted.map_err(bad)?;
         let passed = self.passed_entities(&question.entities)?;
         let all = trusted.clone().add_entities(passed, None).map_err(bad)?;
-        let kept = trusted.iter().map(Entity::uid).chain([asker.uid.clone()]);
-        kept.map(|uid| keeps_ancestors(&uid, &trusted, &all)).collect::<Result<(), _>>()?;
+        let mut kept = trusted.iter().map(Entity::uid).chain([asker.uid.clone()]);
+        kept.try_for_each(|uid| keeps_ancestors(&uid, &trusted, &all))?;
         Ok(all)
     }
 

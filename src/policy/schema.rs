@@ -120,8 +120,14 @@ fn refuse_vocabulary_namespace(parsed: &[(&SourceFile, SchemaFragment)], errors:
 
 /// An error at the first mention of a word: schema declarations carry no places of their own.
 fn at_word(file: &SourceFile, word: &str, message: String) -> Finding {
-    let range = file.text.find(word).map_or(0..0, |found| found..found + word.len());
-    Finding::at(Severity::Error, file, range, message)
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let whole = |found: usize| {
+        let before = file.text.get(..found).and_then(|text| text.chars().next_back());
+        let after = file.text.get(found + word.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    };
+    let place = file.text.match_indices(word).map(|(found, _)| found).find(|found| whole(*found));
+    Finding::at(Severity::Error, file, place.map_or(0..0, |found| found..found + word.len()), message)
 }
 
 /// Which file a merge error is about can only be told from the text that the error points at.

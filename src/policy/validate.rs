@@ -4,6 +4,7 @@
 //! resource and what the context names directly, so one decision needs a few known entities and nothing more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
 
 use cedar_policy::{Entities, EntityUid, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
@@ -34,19 +35,23 @@ pub(super) fn with_cedar(
 ) {
     let result = Validator::new(schema.clone()).validate_with_level(policies, ValidationMode::Strict, LEVEL);
     let by_id: BTreeMap<&str, &Statement<'_>> = statements.iter().map(|s| (s.id.as_str(), s)).collect();
-    for error in result.validation_errors() {
+    let errors = result.validation_errors().map(|error| {
         let id: &str = error.policy_id().as_ref();
-        push_once(&mut found.errors, by_id.get(id).map(|s| from_cedar(Severity::Error, s, error)));
-    }
-    for warning in result.validation_warnings() {
+        Some((discriminant(error), from_cedar(Severity::Error, by_id.get(id)?, error)))
+    });
+    found.errors.extend(once_each(errors.flatten().collect()));
+    let warnings = result.validation_warnings().map(|warning| {
         let id: &str = warning.policy_id().as_ref();
-        push_once(&mut found.warnings, by_id.get(id).map(|s| from_cedar(Severity::Warning, s, warning)));
-    }
+        Some((discriminant(warning), from_cedar(Severity::Warning, by_id.get(id)?, warning)))
+    });
+    found.warnings.extend(once_each(warnings.flatten().collect()));
 }
 
-/// The validator says the same once for each kind of request.
-fn push_once(findings: &mut Vec<Finding>, finding: Option<Finding>) {
-    findings.extend(finding.filter(|finding| !findings.contains(finding)));
+/// The validator says the same once for each kind of request that the policy applies to; people want it once.
+fn once_each<K: PartialEq>(mut said: Vec<(K, Finding)>) -> Vec<Finding> {
+    said.sort_by(|(_, a), (_, b)| a.place().cmp(&b.place()).then_with(|| a.message.cmp(&b.message)));
+    said.dedup_by(|(kind, finding), (before, kept)| kind == before && finding.place() == kept.place());
+    said.into_iter().map(|(_, finding)| finding).collect()
 }
 
 fn from_cedar(severity: Severity, statement: &Statement<'_>, said: &dyn Diagnostic) -> Finding {

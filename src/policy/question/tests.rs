@@ -201,3 +201,13 @@ fn api_calls_and_unknown_actions_are_refused() {
     let error = ask(QuestionPrincipal::Named(&order), &asked, 0).unwrap_err();
     assert!(matches!(error, QuestionError::BadRequest { .. }), "{error}");
 }
+
+#[test]
+fn deeply_nested_values_are_refused_and_harm_nobody() {
+    let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
+    let entity =
+        json!([{"uid": {"type": "Shop::Order", "id": "o-1"}, "attrs": {"total": deep}, "parents": []}]);
+    assert!(matches!(ask_as_bob(entity, json!({})).unwrap_err(), QuestionError::BadEntity { .. }));
+    let deep = (0..120).fold(json!(1), |inner, _| json!({"note": inner}));
+    assert!(matches!(ask_as_bob(json!([]), deep).unwrap_err(), QuestionError::BadContext { .. }));
+}
