@@ -11,8 +11,10 @@ CREATE TABLE revision (
 
 -- Names the history that this server is writing: the cluster, its timeline (a new one after failover and after
 -- point-in-time recovery), the database and this very table (new ones after a dump was restored). A part that the
--- server will not tell is '?'. NULL while a standby is recovering: it writes no history of its own.
-CREATE FUNCTION deodar_history() RETURNS TEXT LANGUAGE plpgsql STABLE AS $$
+-- server will not tell is '?'. NULL while a standby is recovering: it writes no history of its own. It runs with its
+-- owner's rights, so that all roles get the same answer.
+CREATE FUNCTION deodar_history() RETURNS TEXT LANGUAGE plpgsql STABLE
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     cluster TEXT := '?';
     timeline TEXT := '?';

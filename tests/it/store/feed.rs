@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deodar::model::{ChangeBody, Revision};
+use deodar::store::postgres::PostgresStore;
 use deodar::store::{Store, StoreError};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout;
 
 use super::clients::client;
@@ -189,11 +192,12 @@ async fn a_postgres_server_with_another_history_gets_one_new_epoch() {
     // What the row says after a failover: the history of the server that is gone.
     raw.run("UPDATE revision SET history = 'another server'").await;
     let others = [test.another().await, test.another().await, test.another().await];
+    let new = client("b");
     let seen = tokio::join!(
         test.store.current_revision(),
         others[0].current_revision(),
         others[1].live_signals(at(0)),
-        others[2].create_client(&client("b")),
+        others[2].create_client(&new),
     );
     let epochs =
         [seen.0.unwrap(), seen.1.unwrap(), seen.2.unwrap().1, seen.3.unwrap()].map(|seen| seen.epoch);
@@ -202,23 +206,29 @@ async fn a_postgres_server_with_another_history_gets_one_new_epoch() {
 }
 
 #[tokio::test]
-async fn a_postgres_role_without_privileges_keeps_one_epoch() {
+async fn postgres_roles_with_unequal_rights_share_one_epoch() {
     let test = TestStore::migrated(Backend::Postgres).await;
     let Database::Postgres(database) = &test.database else { unreachable!() };
     let role = format!("plain_{}", uuid::Uuid::new_v4().simple());
     let mut raw = RawConnection::to(&test.database).await;
     raw.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").await;
     raw.run(&format!("CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")).await;
-    let mut url: sqlx::postgres::PgConnectOptions = database.url.parse().unwrap();
-    url = url.username(&role);
-    let url = sqlx::ConnectOptions::to_url_lossy(&url).to_string();
-    let plain = deodar::store::postgres::PostgresStore::connect(&url, 2).await.unwrap();
-    let plain: Arc<dyn Store> = Arc::new(plain);
-    let first = create(&plain, "a").await;
-    let second = create(&plain, "b").await;
-    assert_eq!(second, Revision::new(first.epoch, first.number + 1));
+    let options: PgConnectOptions = database.url.parse().unwrap();
+    let url = options.username(&role).to_url_lossy();
+    let plain: Arc<dyn Store> = Arc::new(PostgresStore::connect(url.as_str(), 2).await.unwrap());
+
+    let epoch = test.store.current_revision().await.unwrap().epoch;
+    assert_eq!(create(&plain, "a").await, Revision::new(epoch, 1));
+    assert_eq!(create(&test.store, "b").await, Revision::new(epoch, 2));
+
+    // Now the owner may not look either: what it cannot see must not look like a new history each time.
+    raw.run(&format!("ALTER FUNCTION deodar_history() OWNER TO {role}")).await;
+    let blind = create(&plain, "c").await;
+    assert_eq!(create(&test.store, "d").await, Revision::new(blind.epoch, 4));
+
     drop(plain);
-    raw.run(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).await;
+    raw.run(&format!("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
 }
 
 /// Waits until nothing is left that could end a wait early.
