@@ -18,4 +18,6 @@ mod reload;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod support;
