@@ -16,8 +16,8 @@ mod telemetry;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;
-pub use lifecycle::cancel_on_signal;
 pub use config::Config;
+pub use lifecycle::cancel_on_signal;
 pub use run::Running;
 pub use shipped::unpack as unpack_policies;
 

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ApiId, DomainId, Timestamp};
 
 /// Settings of the inventory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The APIs that are called through the gateways.
@@ -28,7 +29,7 @@ impl Default for Config {
 }
 
 /// One API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiConfig {
     pub id: ApiId,
@@ -48,14 +49,16 @@ pub struct ApiConfig {
     pub mode: Mode,
     /// When observing ends and enforcing begins (RFC 3339); needed with mode `observe`, so that it ends.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub observe_until: Option<Timestamp>,
     /// The longest time a PEP may reuse an answer; zero: never.
     #[serde(default, with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub reuse: Duration,
 }
 
 /// What becomes of a refusal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     #[default]

@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::signal::{Effect, SignalKind, kind, kinds};
 use crate::model::SignalLife;
 
 /// Settings of the risk engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Signals that were last known to be complete longer ago than this are stale: the level is at least medium.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub max_staleness: Duration,
     /// Beyond this nothing is known about risk any more.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub hard_staleness: Duration,
     /// The longest half-life that a reporter may ask for; what should count longer counts until it is cleared.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub max_half_life: Duration,
     /// How many signals are held for one subject; the weakest go first, hard facts never.
     pub max_signals_per_subject: usize,
@@ -40,7 +44,7 @@ impl Default for Config {
 }
 
 /// What a deployment changes about one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KindOverride {
     /// In log-odds, with the sign of the registered cap; 0 silences the kind.
@@ -52,9 +56,13 @@ pub struct KindOverride {
 }
 
 /// A duration, written like `30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct HalfLife(#[serde(with = "crate::model::duration")] pub Duration);
+pub struct HalfLife(
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub Duration,
+);
 
 /// A setting that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
