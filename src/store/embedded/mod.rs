@@ -138,6 +138,21 @@ mod tests {
         }
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn several_may_open_and_migrate_a_new_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deodar.db");
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let path = path.clone();
+            opening.spawn(async move {
+                let store = EmbeddedStore::open(&path).await.unwrap();
+                store.migrate().await.unwrap()
+            });
+        }
+        assert_eq!(opening.join_all().await.iter().filter(|applied| **applied > 0).count(), 1);
+    }
+
     #[tokio::test]
     async fn a_file_that_is_no_database_is_refused() {
         let folder = tempfile::tempdir().unwrap();
