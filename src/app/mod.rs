@@ -13,6 +13,7 @@ mod policies;
 mod run;
 mod shipped;
 mod telemetry;
+mod workers;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;
