@@ -14,8 +14,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
 use super::status;
-use crate::audit::Recorder;
-use crate::decide::{CallerRefusal, Live};
+use crate::decide::{CallerRefusal, Gate};
 use crate::model::Client;
 
 /// Services that need no key.
@@ -32,37 +31,23 @@ pub struct Caller(pub Arc<Client>);
 /// Puts [`Authenticated`] around a service.
 #[derive(Clone)]
 pub struct AuthenticateCallers {
-    live: Arc<Live>,
-    recorder: Recorder,
+    gate: Gate,
 }
 
 impl AuthenticateCallers {
-    pub fn new(live: Arc<Live>, recorder: Recorder) -> Self {
-        Self { live, recorder }
+    pub fn new(gate: Gate) -> Self {
+        Self { gate }
     }
 
+    /// The caller, or `None` for what is open to everyone.
     fn check<B>(&self, request: &Request<B>) -> Result<Option<Arc<Client>>, CallerRefusal> {
         let rpc = request.uri().path();
         if OPEN.iter().any(|open| rpc.starts_with(open)) {
             return Ok(None);
         }
-        let authorized = self.live.callers.authorize(client_key(request.headers()), rpc);
-        authorized.map(Some).inspect_err(|refusal| self.count(refusal, request))
-    }
-
-    /// Refused calls are counted by minute and peer, so that nobody can fill the trail by knocking.
-    fn count<B>(&self, refusal: &CallerRefusal, request: &Request<B>) {
-        let rpc = request.uri().path();
-        match refusal {
-            CallerRefusal::NotPermitted { client } => {
-                self.recorder.note_refusal("permission_denied", client.as_str(), rpc);
-            }
-            CallerRefusal::Missing | CallerRefusal::Unknown => {
-                let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-                let peer = peer.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
-                self.recorder.note_refusal("unauthenticated", &peer, rpc);
-            }
-        }
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
+        self.gate.authorize(client_key(request.headers()), rpc, &peer).map(Some)
     }
 }
 
@@ -78,7 +63,7 @@ impl<S> Layer<S> for AuthenticateCallers {
     type Service = Authenticated<S>;
 
     fn layer(&self, inner: S) -> Authenticated<S> {
-        Authenticated { inner, gate: self.clone() }
+        Authenticated { inner, layer: self.clone() }
     }
 }
 
@@ -86,7 +71,7 @@ impl<S> Layer<S> for AuthenticateCallers {
 #[derive(Clone)]
 pub struct Authenticated<S> {
     inner: S,
-    gate: AuthenticateCallers,
+    layer: AuthenticateCallers,
 }
 
 impl<S, B> Service<Request<B>> for Authenticated<S>
@@ -104,7 +89,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.gate.check(&request) {
+        match self.layer.check(&request) {
             Ok(caller) => {
                 if let Some(client) = caller {
                     request.extensions_mut().insert(Caller(client));

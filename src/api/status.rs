@@ -125,7 +125,7 @@ pub fn manage_error(error: &ManageError) -> Status {
         ManageError::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         ManageError::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
         ManageError::Unavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
-        ManageError::Internal(_) => (Code::Internal, "INTERNAL"),
+        ManageError::Internal(_) | ManageError::Unreadable(_) | ManageError::Key(_) => (Code::Internal, "INTERNAL"),
     };
     if matches!(code, Code::Unavailable | Code::Internal) {
         let cause = std::error::Error::source(error).map(ToString::to_string);

@@ -42,6 +42,9 @@ pub struct Config {
     pub audit: audit::Config,
     /// What is logged.
     pub log: LogConfig,
+    /// The folder of the configuration file; relative paths start here.
+    #[serde(skip)]
+    pub base_dir: PathBuf,
 }
 
 impl Default for Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             decide: decide::Config::default(),
             audit: audit::Config::default(),
             log: LogConfig::default(),
+            base_dir: PathBuf::new(),
         }
     }
 }
@@ -141,20 +145,18 @@ impl Config {
             .merge(Env::prefixed("DEODAR__").split("__"))
             .extract()
             .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
-        config.resolve(file.and_then(Path::parent).unwrap_or(Path::new("")));
+        config.settle_paths(file.and_then(Path::parent).unwrap_or(Path::new("")));
         config.check()?;
         Ok(config)
     }
 
-    /// Makes every path independent of the folder that the server is started in.
-    fn resolve(&mut self, base: &Path) {
+    /// Makes the paths that this room uses itself independent of the folder that the server is started in.
+    pub fn settle_paths(&mut self, base: &Path) {
+        self.base_dir = base.to_owned();
         self.data_dir = base.join(&self.data_dir);
         if let store::Location::Embedded(path) = &mut self.store.location {
             *path = self.data_dir.join(&path);
         }
-        self.identity.resolve(base);
-        self.inventory.resolve(base);
-        self.policy.resolve(base);
     }
 
     /// What no single value shows.

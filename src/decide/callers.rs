@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::access;
-use crate::identity::client_key;
+use crate::identity::ClientKey;
 use crate::model::{Client, ClientId};
 
 /// Why a caller is turned away.
@@ -44,11 +44,11 @@ impl Callers {
     }
 
     fn authenticate(&self, key: &str) -> Result<Arc<Client>, CallerRefusal> {
-        let (id, secret) = client_key::parse(key).ok_or(CallerRefusal::Missing)?;
-        let client = self.clients.load().get(&id).cloned();
+        let key = ClientKey::parse(key).map_err(|_| CallerRefusal::Missing)?;
+        let client = self.clients.load().get(key.client()).cloned();
         // An unknown id costs the same comparison as a known one, so that time does not tell which ids exist.
         let wanted = client.as_ref().map_or([0; 32], |client| client.key_sha256);
-        let fits = client_key::matches(&secret, &wanted);
+        let fits = key.matches(&wanted);
         client.filter(|client| fits && client.is_live()).ok_or(CallerRefusal::Unknown)
     }
 

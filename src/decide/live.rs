@@ -83,6 +83,15 @@ impl Live {
         });
     }
 
+    /// Forgets that a newer edition was refused: the files say again what is live.
+    pub fn accept(&self, domain: &DomainId) {
+        self.view.rcu(|view| {
+            let mut view = View::clone(view);
+            view.refused.remove(domain);
+            view
+        });
+    }
+
     /// Keeps what is live and remembers why the newer edition is not.
     pub fn refuse(&self, domain: &DomainId, why: &str) {
         self.view.rcu(|view| {
@@ -108,9 +117,9 @@ impl Live {
     pub fn freshness(&self, now: Timestamp) -> Freshness {
         let contact = self.contact.load(Ordering::Acquire);
         if contact == i64::MIN {
-            return Freshness::never();
+            return Freshness::Dead;
         }
-        Freshness::of(now.since(Timestamp::from_micros(contact)))
+        self.signals.freshness(now.since(Timestamp::from_micros(contact)))
     }
 
     /// What is wrong, a sentence each; nothing when all is well.
@@ -125,7 +134,7 @@ impl Live {
             })
             .collect();
         let now = self.clock.now();
-        if self.freshness(now).is_stale(self.signals.config()) {
+        if self.freshness(now) != Freshness::Fresh {
             problems.push("signals are stale: the store has not answered for too long".to_owned());
         }
         problems
@@ -141,7 +150,7 @@ impl Live {
         let now = self.clock.now();
         // Two reads at two revisions: from the lower one on, changes are applied again, which does no harm.
         let (clients, clients_at) = store.all_clients().await?;
-        let (signals, signals_at) = store.live_signals(now.minus(self.signals.window())).await?;
+        let (signals, signals_at) = store.live_signals(now.minus(self.signals.live_window())).await?;
         self.callers.replace_all(clients);
         self.signals.replace_all(signals);
         let at = if clients_at.number < signals_at.number { clients_at } else { signals_at };

@@ -6,6 +6,7 @@
 pub mod access;
 mod callers;
 mod config;
+mod gate;
 mod live;
 mod message;
 mod payload;
@@ -20,11 +21,12 @@ use std::time::Duration;
 
 pub use callers::{CallerRefusal, Callers};
 pub use config::Config;
-pub use live::{ActiveBundle, Live, View};
+pub use gate::Gate;
+pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
 pub use request::{Asked, Deadline};
 
-use crate::audit::{Recorder, Slot};
+use crate::audit::{Recorder, RefusalKind, Slot};
 use crate::identity::Identity;
 use crate::inventory::Inventory;
 use crate::model::{Clock, Decision, Query, Reason};
@@ -114,7 +116,7 @@ impl Decider {
     /// An overload is a decision too, but not a record of its own: refusals are counted by minute, so that a flood
     /// cannot fill the trail.
     fn overloaded(&self, asked: &Asked<'_>, why: &'static str) -> Decision {
-        self.recorder.note_refusal("overloaded", asked.caller.id.as_str(), asked.rpc);
+        self.recorder.note_refusal(RefusalKind::Overloaded, asked.caller.id.as_str(), asked.rpc);
         tracing::debug!(client = %asked.caller.id, why, "decision refused: overloaded");
         Walk::refused(Reason::Overloaded, self.live.revision())
     }

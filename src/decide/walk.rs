@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::{Asked, Decider, View, message};
 use crate::inventory::scopes_met;
 use crate::model::{
-    ApiCall, Assertion, CedarQuestion, Challenge, Credential, Decision, DecisionId, DomainId, Effect, EntityRef,
+    ApiCall, Assertion, CedarQuestion, Challenge, Credential, CredentialFault, Decision, DecisionId, DomainId, Effect, EntityRef,
     Explanation, Located, Principal, Query, Question, Reason, RequestFault, Revision, Risk,
     Scheme, Sensitivity, Subject, Timestamp,
 };
 use crate::policy::{CallInput, DeviceView, Evaluation, QuestionInput, QuestionPrincipal, Snapshot};
-use crate::risk::About;
+use crate::risk::{About, Freshness};
 
 /// A refusal met on the way, with a detail for operators.
 pub(super) struct Refusal {
@@ -140,6 +140,10 @@ impl<'a> Walk<'a> {
             Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
         };
         self.note(|| format!("authenticate: {}", principal.id));
+        if !self.decider.identity.counts_in(&principal, &self.domain) {
+            let detail = format!("the token's issuer is not granted domain `{}`", self.domain);
+            self.refuse(Reason::CredentialInvalid(CredentialFault::WrongIssuer), detail);
+        }
         if !principal.active {
             self.refuse(Reason::PrincipalDisabled, "the directory says inactive");
         }
@@ -152,7 +156,7 @@ impl<'a> Walk<'a> {
         let freshness = self.decider.live.freshness(self.now);
         let risk = signals.assess(&self.about(), self.now, freshness);
         self.note(|| format!("assess: score {}, level {}", risk.score, risk.level));
-        if freshness.is_dead(signals.config()) {
+        if freshness == Freshness::Dead {
             self.refuse(Reason::SignalsUnavailable, "signals are past the hard bound of staleness");
         } else if risk.stale && self.sensitivity() >= Sensitivity::CONFIDENTIAL {
             self.refuse(Reason::SignalsUnavailable, "signals are stale and the endpoint is sensitive");
@@ -178,28 +182,13 @@ impl<'a> Walk<'a> {
     }
 
     fn about(&self) -> About {
-        let principal = self.principal.as_deref();
-        let token = principal.and_then(|principal| principal.token.as_ref());
-        let session = token.and_then(|token| {
-            let id = token.session_id.clone()?;
-            Some(Subject::Session { issuer: token.issuer.clone(), id })
-        });
-        let by_id = token.and_then(|token| {
-            let id = token.token_id.clone()?;
-            Some(Subject::Token { issuer: token.issuer.clone(), id })
-        });
         About {
-            principal: principal
-                .filter(|principal| !principal.is_anonymous())
-                .map(|principal| Subject::Principal(principal.id.clone())),
-            session,
-            token: by_id,
-            token_digest: token.map(|token| Subject::TokenDigest(token.sha256)),
             device: self.device_id().map(|id| Subject::Device {
                 namespace: self.asked.caller.id.clone(),
                 id: id.to_owned(),
             }),
             prefix: self.source_ip().and_then(Subject::prefix_of),
+            ..self.principal.as_deref().map(About::principal).unwrap_or_default()
         }
     }
 
@@ -212,15 +201,14 @@ impl<'a> Walk<'a> {
         facts.id.as_deref()
     }
 
-    fn device(&self) -> DeviceView {
-        let facts = self.query.device.clone().filter(|_| self.may_assert(Assertion::Device));
-        let facts = facts.unwrap_or_default();
+    fn device(&self) -> DeviceView<'a> {
+        let facts = self.query.device.as_ref().filter(|_| self.may_assert(Assertion::Device));
         DeviceView {
             // Known means seen before in the principal's own history, which is not kept yet: so never.
             known: false,
-            id: facts.id,
-            compliant: facts.compliant,
-            posture_age_s: facts.posture_age_s,
+            id: facts.and_then(|facts| facts.id.as_deref()),
+            compliant: facts.and_then(|facts| facts.compliant),
+            posture_age_s: facts.and_then(|facts| facts.posture_age_s),
         }
     }
 
@@ -255,7 +243,7 @@ impl<'a> Walk<'a> {
         let located = self.located.as_ref()?;
         let nobody = Principal::anonymous();
         let principal = self.principal.as_deref().unwrap_or(&nobody);
-        let headers = self.decider.inventory.visible_headers(&call.headers);
+        let headers = self.visible_headers(call);
         let unassessed = Risk::default();
         Some(snapshot.evaluate_call(&CallInput {
             principal,
@@ -272,6 +260,12 @@ impl<'a> Walk<'a> {
         }))
     }
 
+    /// The headers that the configuration lets policies read.
+    fn visible_headers(&self, call: &ApiCall) -> Vec<(String, String)> {
+        let visible = self.decider.inventory.forwarded_headers();
+        call.headers.iter().filter(|(name, _)| visible.contains(name)).cloned().collect()
+    }
+
     fn evaluate_question(
         &mut self,
         question: &CedarQuestion,
@@ -285,9 +279,8 @@ impl<'a> Walk<'a> {
             question,
             principal: match &question.principal {
                 Some(named) => QuestionPrincipal::Named(named),
-                None => QuestionPrincipal::Authenticated(principal),
+                None => QuestionPrincipal::Proven(principal),
             },
-            token: principal.token.as_ref(),
             risk: self.risk.as_ref().unwrap_or(&unassessed),
             device: self.device(),
             network_known: false,
@@ -296,7 +289,7 @@ impl<'a> Walk<'a> {
         match snapshot.evaluate_question(&input) {
             Ok(evaluation) => Some(evaluation),
             Err(error) => {
-                self.refuse(Reason::RequestInvalid(RequestFault::SchemaMismatch), error.to_string());
+                self.refuse(Reason::RequestInvalid(error.fault()), error.to_string());
                 None
             }
         }

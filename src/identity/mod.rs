@@ -1,1 +1,186 @@
 //! Credential -> principal.
+//!
+//! A bearer token is taken apart (`compact.rs`), verified by the rules of the issuer it names (`jwt.rs`, `issuer.rs`,
+//! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`). Also here: Deodar's own client keys, and
+//! signing for the development issuer. Transport is left to `api`.
+
+mod algorithm;
+mod cache;
+mod claim_path;
+mod claims;
+mod client_key;
+mod compact;
+mod config;
+mod grant;
+mod issuer;
+mod json;
+mod jwk;
+mod jwks;
+mod jwt;
+mod lifetime;
+mod refusal;
+mod sign;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+pub use algorithm::Algorithm;
+pub use cache::Authenticated;
+pub use claim_path::ClaimPath;
+pub use client_key::{ClientKey, ClientKeyError};
+pub use config::{CacheConfig, ClaimsConfig, Config, IssuerConfig, WorkloadRule};
+pub use grant::{Grant, MayAssert};
+pub use issuer::IdentityError;
+pub use json::JsonFault;
+pub use jwks::{JwksError, KeySet};
+pub use refusal::IdentityRefusal;
+pub use sign::{SigningError, SigningKey};
+
+use cache::TokenCache;
+use claims::Verified;
+use compact::Compact;
+use issuer::Issuer;
+use jwt::Registered;
+
+use crate::model::{Credential, CredentialFault, DomainId, IssuerAlias, Principal, Timestamp};
+
+/// The trusted issuers, and the tokens verified so far. Built whole and replaced whole: a new set of issuers begins
+/// with an empty cache, so a key or a grant that is gone stops counting at once.
+#[derive(Debug)]
+pub struct Identity {
+    /// By the exact `iss`.
+    issuers: HashMap<String, Issuer>,
+    cache: TokenCache,
+    max_token_bytes: usize,
+    anonymous: Authenticated,
+}
+
+/// What an operator may see of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerInfo {
+    pub alias: IssuerAlias,
+    pub issuer: String,
+    pub audiences: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
+    pub token_types: Vec<String>,
+    /// How many keys can verify its tokens.
+    pub keys: usize,
+    pub key_ids: Vec<String>,
+    /// Keys that were left out, settings that cannot work.
+    pub warnings: Vec<String>,
+}
+
+impl Identity {
+    /// Checks the settings and reads the key sets; relative files are looked for in `base_dir`.
+    ///
+    /// Fails on the first issuer that cannot be used: a deployment must not come up trusting less, or more, than was
+    /// written.
+    pub fn new(config: &Config, base_dir: &Path) -> Result<Self, IdentityError> {
+        let mut issuers: HashMap<String, Issuer> = HashMap::new();
+        for settings in &config.issuers {
+            let issuer = Issuer::build(settings, base_dir)?;
+            let same = |other: &&Issuer| other.alias == issuer.alias || other.issuer == issuer.issuer;
+            if let Some(other) = issuers.values().find(same) {
+                let problem = format!("has the alias or the `issuer` of another one, `{}`", other.alias);
+                return Err(IdentityError::Settings { alias: issuer.alias, problem });
+            }
+            issuers.insert(issuer.issuer.clone(), issuer);
+        }
+        Ok(Self {
+            issuers,
+            cache: TokenCache::new(&config.cache),
+            max_token_bytes: config.max_token_bytes,
+            anonymous: known(Principal::anonymous(), Vec::new()),
+        })
+    }
+
+    /// Who the credential proves at `now`.
+    pub fn authenticate(
+        &self,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, IdentityRefusal> {
+        self.examine(credential, now).map(|known| known.principal)
+    }
+
+    /// As [`Identity::authenticate`], with what was set aside. That a PEP may assert principals is its caller's check.
+    pub fn examine(&self, credential: &Credential, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
+        match credential {
+            Credential::None => Ok(self.anonymous.clone()),
+            Credential::Bearer(token) => self.bearer(token.expose(), now),
+            Credential::Asserted(id) => Ok(known(Principal::bare(id.clone()), Vec::new())),
+            Credential::Malformed(why) => Err(IdentityRefusal::malformed(*why)),
+        }
+    }
+
+    fn bearer(&self, token: &str, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
+        if token.len() > self.max_token_bytes {
+            let detail = format!("the token is longer than {} bytes", self.max_token_bytes);
+            return Err(IdentityRefusal::malformed(detail));
+        }
+        let sha256: [u8; 32] = Sha256::digest(token).into();
+        if let Some(answer) = self.cache.get(&sha256, now) {
+            return answer;
+        }
+        let compact = Compact::parse(token)?;
+        let registered = Registered::read(&compact.claims)?;
+        let issuer = self.issuer_of(&registered)?;
+        let lifetime = jwt::verify(&compact, &registered, issuer, now)?;
+        let claims = &compact.claims;
+        let read = claims::read(&Verified { claims, registered: &registered, issuer, lifetime, sha256 })?;
+        let known = known(read.principal, read.dropped);
+        self.cache.insert(sha256, known.clone(), lifetime);
+        Ok(known)
+    }
+
+    /// The issuer is looked up, never derived: an `iss` that is not configured is a stranger, however it is spelt.
+    fn issuer_of(&self, registered: &Registered) -> Result<&Issuer, IdentityRefusal> {
+        let refuse = |detail: String| IdentityRefusal::new(CredentialFault::WrongIssuer, detail);
+        let named = registered.issuer.as_deref();
+        let named = named.ok_or_else(|| refuse("the token names no issuer".to_owned()))?;
+        let stranger = || refuse(format!("issuer {} is not configured", refusal::excerpt(named)));
+        self.issuers.get(named).ok_or_else(stranger)
+    }
+
+    /// Whether the principal counts in a domain: its issuer must be granted it. One without a token (anonymous, or
+    /// asserted by a PEP) is the concern of the PEP's own grants.
+    pub fn counts_in(&self, principal: &Principal, domain: &DomainId) -> bool {
+        let Some(token) = &principal.token else { return true };
+        let issuer = self.issuers.values().find(|issuer| issuer.alias == token.issuer);
+        issuer.is_some_and(|issuer| issuer.may_assert.domains.covers(domain.as_str()))
+    }
+
+    /// The trusted issuers, by alias.
+    pub fn issuers(&self) -> Vec<IssuerInfo> {
+        let mut infos: Vec<IssuerInfo> = self.issuers.values().map(info).collect();
+        infos.sort_by(|a, b| a.alias.cmp(&b.alias));
+        infos
+    }
+
+    /// How many verified tokens are kept, approximately.
+    pub fn cached_tokens(&self) -> u64 {
+        self.cache.len()
+    }
+}
+
+fn known(principal: Principal, dropped: Vec<String>) -> Authenticated {
+    Authenticated { principal: Arc::new(principal), dropped: dropped.into() }
+}
+
+fn info(issuer: &Issuer) -> IssuerInfo {
+    IssuerInfo {
+        alias: issuer.alias.clone(),
+        issuer: issuer.issuer.clone(),
+        audiences: issuer.audiences.clone(),
+        algorithms: issuer.algorithms.clone(),
+        token_types: issuer.token_types.clone(),
+        keys: issuer.keys.len(),
+        key_ids: issuer.keys.key_ids().map(str::to_owned).collect(),
+        warnings: issuer.warnings(),
+    }
+}

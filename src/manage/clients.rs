@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{ManageError, Management};
-use crate::identity::client_key;
+use crate::identity::ClientKey;
 use crate::model::{Client, ClientId, Grants, Page, PageRequest, Revision, Role, Secret};
 
 /// A client to be made.
@@ -36,20 +36,20 @@ impl Management {
             let why = format!("use at most {LONGEST_NAME} bytes without control characters");
             return Err(ManageError::invalid("client.display_name", why));
         }
-        let generated = client_key::generate(&new.id);
+        let key = ClientKey::generate(new.id.clone()).map_err(ManageError::Key)?;
         let client = Client {
             id: new.id,
             display_name: new.display_name,
             roles: new.roles,
             grants: new.grants,
-            key_sha256: generated.sha256,
+            key_sha256: key.sha256(),
             created_by: by.id.clone(),
             created_at: self.clock.now(),
             revoked_at: None,
         };
         let revision = self.store.create_client(&client).await?;
         tracing::info!(client = %client.id, by = %by.id, "client created");
-        Ok(NewlyCreated { client, key: generated.key, revision: self.settle(revision).await })
+        Ok(NewlyCreated { client, key: key.reveal(), revision: self.settle(revision).await })
     }
 
     pub async fn get_client(&self, id: &ClientId) -> Result<Client, ManageError> {

@@ -17,9 +17,9 @@ pub use signals::ReportedSignal;
 pub use crate::store::Replica as ReplicaStatus;
 pub use status::{BundleStatus, Status};
 
-use crate::audit::Recorder;
+use crate::audit::{AuditError, Recorder};
 use crate::decide::Live;
-use crate::identity::Identity;
+use crate::identity::{ClientKeyError, Identity};
 use crate::inventory::Inventory;
 use crate::model::{Clock, Page, PageRequest, Revision};
 use crate::store::{Store, StoreError};
@@ -38,11 +38,24 @@ pub enum ManageError {
     Unavailable(#[source] StoreError),
     #[error("an internal error occurred; see the server's log")]
     Internal(#[source] StoreError),
+    #[error("a stored record cannot be read; see the server's log")]
+    Unreadable(#[source] AuditError),
+    #[error("no key can be made")]
+    Key(#[source] ClientKeyError),
 }
 
 impl ManageError {
     pub fn invalid(field: &'static str, why: impl Into<String>) -> Self {
         Self::Invalid { field, why: why.into() }
+    }
+}
+
+impl From<AuditError> for ManageError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Store(error) => error.into(),
+            other => Self::Unreadable(other),
+        }
     }
 }
 

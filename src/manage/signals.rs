@@ -65,7 +65,7 @@ impl Management {
             dedup_key: reported.dedup_key,
             observed_at: reported.observed_at.unwrap_or(now),
         };
-        match crate::risk::check(&signal, now) {
+        match self.live.signals.check(&signal, now) {
             Ok(()) => Ok(signal),
             Err(fault) => Err(ManageError::invalid("signals", format!("signal {index}: {fault}"))),
         }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod credential;
 pub mod decision;
+pub mod duration;
 pub mod endpoint;
 pub mod id;
 pub mod page;

@@ -43,3 +43,29 @@ pub trait Decisions {
     /// Newest minute first, then by kind and peer.
     async fn list_refusals(&self, page: &PageRequest) -> Result<Page<Refusals>, StoreError>;
 }
+
+/// A row of refusals in list order: minute, kind, peer, replica.
+pub(super) type RefusalKey = (i64, String, String, String);
+
+/// A row of refusals as both databases return it: the key, then count, first, last, sample.
+pub(super) type RefusalRow = (i64, String, String, String, i64, i64, i64, String);
+
+pub(super) fn refusals_of(row: RefusalRow) -> (RefusalKey, Refusals) {
+    let (minute, kind, peer, replica, count, first, last, sample) = row;
+    let refusals = Refusals {
+        replica: replica.clone(),
+        minute: Timestamp::from_micros(minute),
+        kind: kind.clone(),
+        peer: peer.clone(),
+        count: u64::try_from(count).unwrap_or(0),
+        first: Timestamp::from_micros(first),
+        last: Timestamp::from_micros(last),
+        sample,
+    };
+    ((minute, kind, peer, replica), refusals)
+}
+
+/// The count as databases can hold it.
+pub(super) fn count_of(refusals: &Refusals) -> i64 {
+    i64::try_from(refusals.count).unwrap_or(i64::MAX)
+}

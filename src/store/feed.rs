@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{StoreError, body};
 use crate::model::{Change, Revision};
 
 /// Changes in commit order.
@@ -28,4 +28,12 @@ pub trait Feed {
     /// notification only makes it quick). Spurious returns are fine. An error means that notifications are away and the caller should
     /// fall back to waiting itself.
     async fn wait_for_change(&self, at_most: Duration) -> Result<(), StoreError>;
+}
+
+/// A change as both databases return it: epoch, number, body.
+pub(super) type ChangeRow = (i64, i64, String);
+
+pub(super) fn change_of((epoch, number, text): ChangeRow) -> Result<Change, StoreError> {
+    let revision = Revision::new(epoch.cast_unsigned(), number.cast_unsigned());
+    Ok(Change { revision, body: body::decode("change", &text)? })
 }

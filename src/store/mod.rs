@@ -8,12 +8,20 @@
 //! [`Revision`]: crate::model::Revision
 //! [`Change`]: crate::model::Change
 
+mod body;
 mod clients;
 mod config;
+mod cursor;
 mod decisions;
+pub mod embedded;
 mod feed;
+pub mod postgres;
 mod replicas;
+mod schema;
 mod signals;
+mod trouble;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -72,4 +80,14 @@ pub trait Store: Clients + Signals + Decisions + Feed + Replicas + Send + Sync +
 
     /// Fails unless the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Opens the store that the configuration names, without touching its schema.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match &config.location {
+        Location::Embedded(path) => Ok(Arc::new(embedded::EmbeddedStore::open(path).await?)),
+        Location::Postgres(url) => {
+            Ok(Arc::new(postgres::PostgresStore::connect(url, config.max_connections).await?))
+        }
+    }
 }

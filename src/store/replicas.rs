@@ -32,3 +32,19 @@ pub trait Replicas {
     /// Removes a replica that stops in order.
     async fn remove_replica(&self, id: &str) -> Result<(), StoreError>;
 }
+
+/// A row as both databases return it, in the order of the fields; the revision as epoch and number.
+pub(super) type ReplicaRow = (String, String, String, i64, i64, i64, i64, Option<String>);
+
+pub(super) fn replica_of(row: ReplicaRow) -> Replica {
+    let (id, version, address, started_at, seen_at, epoch, number, bundle) = row;
+    Replica {
+        id,
+        version,
+        address,
+        started_at: Timestamp::from_micros(started_at),
+        seen_at: Timestamp::from_micros(seen_at),
+        applied: Revision::new(epoch.cast_unsigned(), number.cast_unsigned()),
+        bundle,
+    }
+}

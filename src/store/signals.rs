@@ -48,3 +48,24 @@ pub trait Signals {
     /// load, with the revision it is true at (read in one transaction).
     async fn live_signals(&self, after: Timestamp) -> Result<(Vec<Signal>, Revision), StoreError>;
 }
+
+impl NewSignal {
+    /// The signal that this becomes when it is recorded.
+    pub(super) fn recorded(self, id: SignalId, by: ClientId, at: Timestamp) -> Signal {
+        Signal {
+            id,
+            subject: self.subject,
+            kind: self.kind,
+            strength: self.strength,
+            confidence: self.confidence,
+            life: self.life,
+            source: self.source,
+            evidence: self.evidence,
+            dedup_key: self.dedup_key,
+            observed_at: self.observed_at,
+            recorded_by: by,
+            recorded_at: at,
+            cleared: None,
+        }
+    }
+}

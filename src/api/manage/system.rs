@@ -31,7 +31,7 @@ fn answer(status: manage::Status) -> pb::GetStatusResponse {
         issuers: status.issuers,
         signals: status.signals.try_into().unwrap_or(u64::MAX),
         records_queued: status.audit.queued,
-        records_stored: status.audit.stored,
+        records_stored: status.audit.written,
         replicas: status.replicas.into_iter().map(replica).collect(),
     }
 }

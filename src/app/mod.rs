@@ -1,0 +1,43 @@
+//! The composition root: reads the configuration, builds every room with what it needs, runs them and stops them.
+//!
+//! Two phases: [`App::build`] does everything that can fail (files, database, policies, sockets), [`App::start`]
+//! only lets it run. Nothing here decides anything.
+
+mod bootstrap;
+mod build;
+pub mod config;
+pub mod dev_issuer;
+mod lifecycle;
+mod listener;
+mod policies;
+mod run;
+mod shipped;
+mod telemetry;
+
+pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
+pub use build::App;
+pub use lifecycle::cancel_on_signal;
+pub use config::Config;
+pub use run::Running;
+pub use shipped::unpack as unpack_policies;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::SystemClock;
+
+/// Runs a server until it is told to stop (SIGINT, SIGTERM).
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log)?;
+    let app = App::build(config, Arc::new(SystemClock::new())).await?;
+    let running = app.start();
+    tracing::info!(
+        decisions = %running.decisions(),
+        management = %running.management(),
+        "deodar is listening"
+    );
+    let stop = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(stop.clone()));
+    running.run_until(stop).await
+}

@@ -1,0 +1,188 @@
+//! The writer: takes records from the queue, masks and encodes them, stores them in batches.
+//!
+//! While the store is away it keeps what it has and tries again; the queue behind it fills, and then decisions are
+//! denied. Nothing is given up before the process ends.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::config::Config;
+use super::mask::Mask;
+use super::record::encode;
+use super::recorder::{Progress, Shared};
+use crate::model::{Record, Refusals};
+use crate::store::{Decisions, StoreError, StoredRecord};
+
+/// The first pause after a failure; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Stores what a [`Recorder`](super::Recorder) takes, for as long as [`Writer::run`] runs.
+pub struct Writer {
+    store: Arc<dyn Decisions + Send + Sync>,
+    queue: mpsc::Receiver<Box<Record>>,
+    stored: watch::Sender<Progress>,
+    shared: Arc<Shared>,
+    mask: Mask,
+    config: Config,
+    /// Taken from the queue, not yet stored.
+    batch: Vec<StoredRecord>,
+    /// Taken from the counts, not yet stored, and how many calls had been noted when they were taken.
+    refusals: (Vec<Refusals>, u64),
+}
+
+/// The stop came while the store was away.
+struct Interrupted;
+
+impl Writer {
+    pub(super) fn new(
+        store: Arc<dyn Decisions + Send + Sync>,
+        queue: mpsc::Receiver<Box<Record>>,
+        stored: watch::Sender<Progress>,
+        shared: Arc<Shared>,
+        config: Config,
+    ) -> Self {
+        let mask = Mask::new(config.mask.clone());
+        Self { store, queue, stored, shared, mask, config, batch: Vec::new(), refusals: (Vec::new(), 0) }
+    }
+
+    /// Stores until `stop`; then no more places are given, and what is left is stored within the drain timeout.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(self.config.flush_interval) => {}
+            }
+            // What a stop interrupts is kept, and stored by `drain`.
+            let _ = self.write_all(&stop).await;
+        }
+        self.queue.close();
+        if tokio::time::timeout(self.config.drain_timeout, self.drain()).await.is_err() {
+            let lost = self.queue.len().saturating_add(self.batch.len());
+            tracing::error!(
+                audit.lost = lost,
+                "the process stops with audit records that could not be stored"
+            );
+        }
+    }
+
+    /// Stores everything, records of decisions that still hold a place included.
+    async fn drain(&mut self) {
+        let never = CancellationToken::new();
+        loop {
+            let _ = self.write_all(&never).await;
+            match self.queue.recv().await {
+                Some(record) => self.take(*record),
+                None => break,
+            }
+        }
+        let _ = self.write_all(&never).await;
+    }
+
+    /// Stores what is there now, in batches.
+    async fn write_all(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
+        loop {
+            while self.batch.len() < self.config.batch.get() {
+                let Ok(record) = self.queue.try_recv() else { break };
+                self.take(*record);
+            }
+            if self.batch.is_empty() {
+                break;
+            }
+            self.write_batch(stop).await?;
+        }
+        self.write_refusals(stop).await
+    }
+
+    fn take(&mut self, mut record: Record) {
+        self.mask.apply(&mut record);
+        let bytes = encode(&record);
+        self.batch.push(StoredRecord {
+            id: record.id,
+            at: record.at,
+            pep: record.pep,
+            principal: record.principal,
+            resource: record.resource,
+            effect: record.effect,
+            enforced: record.enforced,
+            reason: record.reason,
+            bytes,
+        });
+    }
+
+    async fn write_batch(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
+        let mut trouble = Trouble::default();
+        while let Err(error) = self.store.append_records(&self.batch).await {
+            trouble.wait(&error, &self.shared, stop).await?;
+        }
+        trouble.over();
+        let count = self.batch.len() as u64;
+        self.batch.clear();
+        self.stored.send_modify(|stored| stored.records = stored.records.saturating_add(count));
+        Ok(())
+    }
+
+    /// A batch of counts whose storing failed without a clear answer may be counted twice; records never are.
+    async fn write_refusals(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
+        if self.refusals.0.is_empty() {
+            let mut counts = self.shared.refusals();
+            self.refusals = (counts.take(), counts.noted());
+        }
+        if self.refusals.0.is_empty() {
+            return Ok(());
+        }
+        let mut trouble = Trouble::default();
+        while let Err(error) = self.store.add_refusals(&self.refusals.0).await {
+            trouble.wait(&error, &self.shared, stop).await?;
+        }
+        trouble.over();
+        let (_, noted) = mem::take(&mut self.refusals);
+        self.stored.send_modify(|stored| stored.refusals = noted);
+        Ok(())
+    }
+}
+
+/// A row of failures of the store: said once when it begins and once when it is over.
+#[derive(Default)]
+struct Trouble {
+    pause: Option<Duration>,
+}
+
+impl Trouble {
+    async fn wait(
+        &mut self,
+        error: &StoreError,
+        shared: &Shared,
+        stop: &CancellationToken,
+    ) -> Result<(), Interrupted> {
+        shared.retried.fetch_add(1, Ordering::Relaxed);
+        let pause = match self.pause {
+            None => {
+                let error: &dyn std::error::Error = error;
+                tracing::error!(error, "audit records cannot be stored; they are kept and tried again");
+                FIRST_PAUSE
+            }
+            Some(pause) => LAST_PAUSE.min(pause.saturating_mul(2)),
+        };
+        self.pause = Some(pause);
+        tokio::select! {
+            () = stop.cancelled() => Err(Interrupted),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+
+    fn over(&self) {
+        if self.pause.is_some() {
+            tracing::info!("audit records are stored again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

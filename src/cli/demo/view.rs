@@ -1,0 +1,123 @@
+//! What the demo prints: a line a decision, and what to try afterwards.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::api::pb::decision as pb;
+use crate::api::plain;
+use crate::app::Running;
+use crate::cli::output::Colour;
+
+/// One decision of the story.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    pub step: usize,
+    pub title: &'static str,
+    pub call: String,
+    pub effect: &'static str,
+    pub reason: String,
+    pub message: String,
+    pub policies: Vec<String>,
+    pub principal: String,
+    pub endpoint: String,
+    pub risk: RiskTold,
+    pub www_authenticate: Option<String>,
+    pub decision_id: String,
+    /// From the question to the answer, at the client.
+    pub latency_us: u64,
+}
+
+/// The risk that the policies saw.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RiskTold {
+    pub score: u32,
+    pub level: u32,
+    pub reasons: Vec<String>,
+}
+
+impl Told {
+    pub fn new(
+        step: usize,
+        title: &'static str,
+        method: &str,
+        (host, path): (&str, &str),
+        decision: &pb::Decision,
+        latency: Duration,
+    ) -> Self {
+        let risk = decision.risk.as_ref();
+        Self {
+            step,
+            title,
+            call: format!("{method} https://{host}{path}"),
+            effect: plain::effect(decision.effect),
+            reason: plain::reason(decision.reason),
+            message: decision.message.clone(),
+            policies: decision.policy_ids.clone(),
+            principal: decision.principal.clone(),
+            endpoint: decision.endpoint.clone(),
+            risk: risk.map(told_risk).unwrap_or_default(),
+            www_authenticate: decision.challenge.as_ref().map(|challenge| challenge.www_authenticate.clone()),
+            decision_id: decision.decision_id.clone(),
+            latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Two lines: what was asked, and what was answered.
+    pub fn line(&self) -> String {
+        let colour = if self.effect == "allow" { Colour::Green } else { Colour::Red };
+        let policies = if self.policies.is_empty() { "-".to_owned() } else { self.policies.join(", ") };
+        let asked = format!("{:>2}  {}\n    {}", self.step, self.title, self.call);
+        let answered = format!("{}  {:26} policy {policies}", colour.paint(&format!("{:5}", self.effect)), self.reason);
+        let risk = match self.risk.score {
+            0 => "risk 0".to_owned(),
+            score => format!("risk {score} ({})", self.risk.reasons.join(", ")),
+        };
+        format!("{asked}\n    {answered}; {risk}; {} us", self.latency_us)
+    }
+}
+
+fn told_risk(risk: &pb::Risk) -> RiskTold {
+    let reasons = risk.reasons.iter().map(|reason| reason.kind.clone()).collect();
+    RiskTold { score: risk.score, level: risk.level, reasons }
+}
+
+/// How many decisions, and how many different reasons, there were.
+pub fn summary(told: &[Told]) -> String {
+    let allowed = told.iter().filter(|told| told.effect == "allow").count();
+    let reasons: BTreeSet<&str> = told.iter().map(|told| told.reason.as_str()).collect();
+    format!(
+        "\n{} decisions: {allowed} allowed, {} denied, for {} different reasons. Each one is recorded.",
+        told.len(),
+        told.len() - allowed,
+        reasons.len()
+    )
+}
+
+/// Commands that work as they stand, in another terminal.
+pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told]) -> String {
+    let (decisions, management) = (running.decisions(), running.management());
+    let last = told.last().map(|told| told.decision_id.as_str()).unwrap_or_default();
+    let folder = folder.display();
+    let program = std::env::current_exe().map_or_else(|_| "deodar".to_owned(), |path| path.display().to_string());
+    format!(
+        "
+The server stays up: decisions at {decisions}, management at {management}. Ctrl-C stops it. In another terminal:
+
+  alias deodar='{program}'
+  export DEODAR_DATA_DIR={folder} DEODAR_SERVER=http://{decisions} DEODAR_MANAGEMENT=http://{management}
+  deodar token mint --subject bob --role clerk --scope orders:read > /tmp/bob.jwt
+  deodar check GET https://orders.example.com/orders/7 --token-file /tmp/bob.jwt --explain
+  deodar signal record principal:User::dev/bob token_replay --source me
+  deodar check GET https://orders.example.com/orders/7 --token-file /tmp/bob.jwt
+  deodar risk get principal:User::dev/bob
+  deodar decision get {last}
+  deodar decision list --effect deny
+
+Edit a policy in {folder}/policies/ and ask again; or serve the same later: deodar serve --config {}
+",
+        config.display()
+    )
+}

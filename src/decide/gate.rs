@@ -1,0 +1,36 @@
+//! The gate in front of every RPC: lets authenticated callers with a fitting role through, and counts the others.
+
+use std::sync::Arc;
+
+use super::{CallerRefusal, Live};
+use crate::audit::{Recorder, RefusalKind};
+use crate::model::Client;
+
+/// Shared by every listener.
+#[derive(Clone)]
+pub struct Gate {
+    live: Arc<Live>,
+    recorder: Recorder,
+}
+
+impl Gate {
+    pub fn new(live: Arc<Live>, recorder: Recorder) -> Self {
+        Self { live, recorder }
+    }
+
+    /// Who calls, if they may call this RPC. `peer` is where the call came from, for counting.
+    ///
+    /// Refused calls are counted by minute and peer instead of being recorded one by one, so that nobody can fill
+    /// the trail by knocking.
+    pub fn authorize(&self, key: Option<&str>, rpc: &str, peer: &str) -> Result<Arc<Client>, CallerRefusal> {
+        let authorized = self.live.callers.authorize(key, rpc);
+        authorized.inspect_err(|refusal| match refusal {
+            CallerRefusal::NotPermitted { client } => {
+                self.recorder.note_refusal(RefusalKind::PermissionDenied, client.as_str(), rpc);
+            }
+            CallerRefusal::Missing | CallerRefusal::Unknown => {
+                self.recorder.note_refusal(RefusalKind::Unauthenticated, peer, rpc);
+            }
+        })
+    }
+}

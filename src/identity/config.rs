@@ -1,0 +1,244 @@
+//! Settings of identity: which issuers are trusted, how far, and how their claims are read.
+//!
+//! Every default is the narrow one. An audience cannot be left out, because a check that is skipped when nobody
+//! configured it is a check that is skipped. What the types cannot hold is checked in `issuer.rs`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::algorithm::Algorithm;
+use super::claim_path::ClaimPath;
+use super::grant::MayAssert;
+use crate::model::{IssuerAlias, duration};
+
+/// Settings of identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The token issuers that are trusted; none means that no bearer token is believed.
+    pub issuers: Vec<IssuerConfig>,
+    pub cache: CacheConfig,
+    /// The longest token that is read at all, in bytes.
+    pub max_token_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { issuers: Vec::new(), cache: CacheConfig::default(), max_token_bytes: 16 * 1024 }
+    }
+}
+
+/// Bounds of the cache of verified tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// How many verified tokens are kept at most; 0 verifies every token anew.
+    pub max_tokens: u64,
+    /// How much memory they may take, in bytes, approximately.
+    pub max_bytes: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { max_tokens: 100_000, max_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// One trusted issuer of access tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// The first half of the ids of its principals: `corp` makes `corp/alice`.
+    pub alias: IssuerAlias,
+    /// The exact `iss` of its tokens; compared byte for byte (RFC 9068 section 4).
+    pub issuer: String,
+    /// A token must name at least one of these in `aud`; may not be empty.
+    pub audiences: Vec<String>,
+    /// The algorithms its tokens may use. Never HMAC.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<Algorithm>,
+    /// A file with its key set (RFC 7517), relative to the configuration file. Give this or `jwks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// Its key set itself, as a table or as JSON text. Give this or `jwks_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+    /// Not supported by this version; named here so that it is refused with an explanation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// How far the issuer's clock and ours may disagree; at most `5m`.
+    #[serde(default = "default_leeway", with = "duration")]
+    pub leeway: Duration,
+    /// The longest `exp - iat` of a token; a longer one is refused however young it is.
+    #[serde(default = "default_max_lifetime", with = "duration")]
+    pub max_lifetime: Duration,
+    /// The `typ` a token may carry, with or without `application/`, in any case. `JWT` also admits tokens without
+    /// `typ`: for issuers that do not follow RFC 9068.
+    #[serde(default = "default_token_types")]
+    pub token_types: Vec<String>,
+    /// Claims a token must carry besides `iss`, `sub`, `aud`, `exp` and `iat`. The default is what RFC 9068 asks for.
+    #[serde(default = "default_required_claims")]
+    pub required_claims: Vec<ClaimPath>,
+    /// Where its tokens say what.
+    #[serde(default)]
+    pub claims: ClaimsConfig,
+    /// What it may say. The default lets it name principals and nothing else.
+    #[serde(default)]
+    pub may_assert: MayAssert,
+}
+
+impl IssuerConfig {
+    /// An issuer with default settings; still without keys.
+    pub fn new(alias: IssuerAlias, issuer: impl Into<String>, audiences: Vec<String>) -> Self {
+        Self {
+            alias,
+            issuer: issuer.into(),
+            audiences,
+            algorithms: default_algorithms(),
+            jwks_file: None,
+            jwks: None,
+            jwks_url: None,
+            leeway: default_leeway(),
+            max_lifetime: default_max_lifetime(),
+            token_types: default_token_types(),
+            required_claims: default_required_claims(),
+            claims: ClaimsConfig::default(),
+            may_assert: MayAssert::default(),
+        }
+    }
+}
+
+/// Where an issuer's tokens say what. Several places for one thing are read together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimsConfig {
+    /// Scopes: a string with spaces, or an array.
+    pub scopes: Vec<ClaimPath>,
+    /// Roles: a string (one role) or an array.
+    pub roles: Vec<ClaimPath>,
+    /// Groups: a string (one group) or an array.
+    pub groups: Vec<ClaimPath>,
+    /// The tenant: a string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<ClaimPath>,
+    /// The client that asked for the token: a string; the first of these that is there.
+    pub client_id: Vec<ClaimPath>,
+    /// Claims that policies may read, each as the tag `claim:<path>`: strings, whole numbers, booleans, or arrays
+    /// of them.
+    pub tags: Vec<ClaimPath>,
+    /// When a token makes its subject a workload instead of a user.
+    pub workload: WorkloadRule,
+}
+
+impl Default for ClaimsConfig {
+    fn default() -> Self {
+        Self {
+            scopes: vec![ClaimPath::top_level("scope"), ClaimPath::top_level("scp")],
+            roles: vec![ClaimPath::top_level("roles")],
+            groups: vec![ClaimPath::top_level("groups")],
+            tenant: None,
+            client_id: vec![ClaimPath::top_level("client_id"), ClaimPath::top_level("azp")],
+            tags: Vec::new(),
+            workload: WorkloadRule::default(),
+        }
+    }
+}
+
+/// How a client acting for itself (client credentials) is told from a user; either sign is enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadRule {
+    /// `sub` equals the client's id: what RFC 9068 section 2.2 prescribes for such tokens.
+    pub subject_is_client: bool,
+    /// A claim that marks such tokens, for example `gty` or `idtyp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimPath>,
+    /// The values of `claim` that mean it, for example `client-credentials` or `app`.
+    pub values: Vec<String>,
+}
+
+impl Default for WorkloadRule {
+    fn default() -> Self {
+        Self { subject_is_client: true, claim: None, values: Vec::new() }
+    }
+}
+
+fn default_algorithms() -> Vec<Algorithm> {
+    vec![Algorithm::EdDsa, Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::Ps256]
+}
+
+fn default_leeway() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn default_max_lifetime() -> Duration {
+    Duration::from_secs(24 * 60 * 60)
+}
+
+fn default_token_types() -> Vec<String> {
+    vec!["at+jwt".to_owned()]
+}
+
+fn default_required_claims() -> Vec<ClaimPath> {
+    vec![ClaimPath::top_level("client_id"), ClaimPath::top_level("jti")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grant::Grant;
+    use super::*;
+
+    const SAMPLE: &str = r#"
+        [[issuers]]
+        alias = "corp"
+        issuer = "https://login.example.com/realms/corp"
+        audiences = ["https://api.example.com"]
+        algorithms = ["RS256", "EdDSA"]
+        jwks_file = "corp-keys.json"
+        leeway = "10s"
+        max_lifetime = "1h"
+        token_types = ["at+jwt", "JWT"]
+        required_claims = ["jti"]
+
+        [issuers.claims]
+        roles = ["/realm_access/roles", "https://example.com/roles"]
+        tenant = "org"
+        tags = ["department"]
+        workload = { claim = "gty", values = ["client-credentials"] }
+
+        [issuers.may_assert]
+        roles = ["clerk", "auditor"]
+        groups = "*"
+        domains = ["default", "payments"]
+    "#;
+
+    #[test]
+    fn the_sample_is_read_and_what_is_absent_is_the_narrow_default() {
+        let config: Config = toml::from_str(SAMPLE).unwrap();
+        let issuer = &config.issuers[0];
+        assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::EdDsa]);
+        assert_eq!(issuer.leeway, Duration::from_secs(10));
+        assert!(issuer.claims.workload.subject_is_client);
+        assert!(issuer.may_assert.roles.covers("clerk") && !issuer.may_assert.roles.covers("admin"));
+        assert_eq!(issuer.may_assert.groups, Grant::All);
+        assert!(!issuer.may_assert.tenants.covers("acme"));
+        let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn an_issuer_without_audiences_cannot_be_written() {
+        let text = SAMPLE.replace("audiences = [\"https://api.example.com\"]", "");
+        assert!(toml::from_str::<Config>(&text).unwrap_err().to_string().contains("audiences"));
+    }
+
+    #[test]
+    fn misspelt_settings_and_hmac_are_refused() {
+        for (from, to) in [("leeway", "leway"), ("\"RS256\"", "\"HS256\""), ("\"*\"", "\"any\"")] {
+            assert!(toml::from_str::<Config>(&SAMPLE.replace(from, to)).is_err(), "{to}");
+        }
+    }
+}

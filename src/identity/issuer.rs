@@ -1,0 +1,252 @@
+//! A trusted issuer, checked: its keys, and the rules its tokens are held to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::algorithm::Algorithm;
+use super::claim_path::ClaimPath;
+use super::config::{ClaimsConfig, IssuerConfig};
+use super::grant::{Grant, MayAssert};
+use super::jwks::{JwksError, KeySet};
+use super::jwt::normal_type;
+use crate::model::IssuerAlias;
+
+/// Why the configured issuers cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("issuer `{alias}`: {problem}")]
+    Settings { alias: IssuerAlias, problem: String },
+    #[error("cannot read the key set `{}` of issuer `{alias}`", path.display())]
+    ReadKeys {
+        alias: IssuerAlias,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the key set {place} of issuer `{alias}` cannot be used")]
+    Keys {
+        alias: IssuerAlias,
+        /// The file, or `in the configuration`.
+        place: String,
+        #[source]
+        source: JwksError,
+    },
+}
+
+/// The largest leeway: clocks that differ by more are broken, and every token lives on for that long.
+const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
+const MAX_KEY_FILE_BYTES: usize = 1024 * 1024;
+/// Kinds of JWT that are not access tokens whatever an issuer is allowed (RFC 8417, 9449, 9101, 9701, OIDC logout).
+const FOREIGN_TYPES: [&str; 5] =
+    ["secevent+jwt", "dpop+jwt", "oauth-authz-req+jwt", "token-introspection+jwt", "logout+jwt"];
+
+/// A trusted issuer.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    pub alias: IssuerAlias,
+    pub issuer: String,
+    pub audiences: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
+    pub keys: KeySet,
+    pub leeway: Duration,
+    pub max_lifetime: Duration,
+    /// Normalised: see [`normal_type`].
+    pub token_types: Vec<String>,
+    pub required_claims: Vec<ClaimPath>,
+    pub claims: ClaimsConfig,
+    pub may_assert: MayAssert,
+}
+
+impl Issuer {
+    /// Checks the settings and reads the keys; relative files are looked for in `base_dir`.
+    pub(super) fn build(config: &IssuerConfig, base_dir: &Path) -> Result<Self, IdentityError> {
+        let problem = check_names(config).or_else(|| check_rules(config));
+        if let Some(problem) = problem {
+            return Err(IdentityError::Settings { alias: config.alias.clone(), problem });
+        }
+        Ok(Self {
+            alias: config.alias.clone(),
+            issuer: config.issuer.clone(),
+            audiences: config.audiences.clone(),
+            algorithms: config.algorithms.clone(),
+            keys: read_keys(config, base_dir)?,
+            leeway: config.leeway,
+            max_lifetime: config.max_lifetime,
+            token_types: config.token_types.iter().map(|kind| normal_type(kind)).collect(),
+            required_claims: config.required_claims.clone(),
+            claims: config.claims.clone(),
+            may_assert: config.may_assert.clone(),
+        })
+    }
+
+    /// What an operator may want to know although nothing is wrong.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.keys.warnings().to_vec();
+        let usable = |algorithm: &Algorithm| self.keys.select(None, *algorithm).is_ok();
+        if !self.algorithms.iter().any(usable) {
+            warnings
+                .push("none of its keys fits one of its algorithms: every token will be refused".to_owned());
+        }
+        if self.claims.tenant.is_some() && self.may_assert.tenants == Grant::default() {
+            warnings.push("a claim is read as tenant, but the issuer may assert none".to_owned());
+        }
+        warnings
+    }
+}
+
+fn check_names(config: &IssuerConfig) -> Option<String> {
+    let unfit = |text: &str| text.is_empty() || text.len() > 1_024 || text.chars().any(char::is_control);
+    // `token:sha256/<hex>` names a token by its digest, so no issuer may be called that.
+    if config.alias.as_str() == "sha256" {
+        return Some("the alias `sha256` is taken by token digests; choose another".to_owned());
+    }
+    if unfit(&config.issuer) {
+        return Some("`issuer` must be the exact `iss` of its tokens".to_owned());
+    }
+    if config.audiences.is_empty() || config.audiences.iter().any(|audience| unfit(audience)) {
+        return Some("`audiences` must name at least one audience, none of them empty".to_owned());
+    }
+    None
+}
+
+fn check_rules(config: &IssuerConfig) -> Option<String> {
+    if config.algorithms.is_empty() {
+        return Some("`algorithms` must name at least one algorithm".to_owned());
+    }
+    if config.leeway > MAX_LEEWAY {
+        return Some("`leeway` may be `5m` at most".to_owned());
+    }
+    if config.max_lifetime.is_zero() {
+        return Some("`max_lifetime` must be longer than nothing".to_owned());
+    }
+    if config.token_types.iter().any(|kind| kind.trim().is_empty()) || config.token_types.is_empty() {
+        return Some("`token_types` must name at least one type, for example `at+jwt`".to_owned());
+    }
+    let foreign = |kind: &&String| FOREIGN_TYPES.contains(&normal_type(kind).as_str());
+    if let Some(kind) = config.token_types.iter().find(foreign) {
+        return Some(format!("`token_types` names `{kind}`, which is not a kind of access token"));
+    }
+    let rule = &config.claims.workload;
+    if rule.claim.is_some() == rule.values.is_empty() {
+        return Some("`claims.workload` needs both `claim` and `values`, or neither".to_owned());
+    }
+    None
+}
+
+fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySet, IdentityError> {
+    let settings =
+        |problem: &str| IdentityError::Settings { alias: config.alias.clone(), problem: problem.to_owned() };
+    if config.jwks_url.is_some() {
+        return Err(settings(
+            "`jwks_url` is not supported by this version; save the key set to a file and name it in `jwks_file`",
+        ));
+    }
+    match (&config.jwks_file, &config.jwks) {
+        (Some(file), None) => read_key_file(config, &base_dir.join(file)),
+        (None, Some(inline)) => read_inline(inline).map_err(|source| IdentityError::Keys {
+            alias: config.alias.clone(),
+            place: "in the configuration".to_owned(),
+            source,
+        }),
+        (Some(_), Some(_)) => Err(settings("give `jwks_file` or `jwks`, not both")),
+        (None, None) => Err(settings("needs keys: give `jwks_file` or `jwks`")),
+    }
+}
+
+fn read_key_file(config: &IssuerConfig, path: &Path) -> Result<KeySet, IdentityError> {
+    let unreadable =
+        |source| IdentityError::ReadKeys { alias: config.alias.clone(), path: path.to_owned(), source };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    if text.len() > MAX_KEY_FILE_BYTES {
+        return Err(unreadable(std::io::Error::other("the file is larger than 1 MiB")));
+    }
+    let place = format!("`{}`", path.display());
+    KeySet::parse(&text).map_err(|source| IdentityError::Keys { alias: config.alias.clone(), place, source })
+}
+
+/// A table, or the JSON text of one.
+fn read_inline(keys: &Value) -> Result<KeySet, JwksError> {
+    match keys {
+        Value::String(text) => KeySet::parse(text),
+        Value::Object(members) => KeySet::from_members(members),
+        _ => Err(JwksError::NoKeyList),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::identity::SigningKey;
+
+    fn config() -> IssuerConfig {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let mut config = IssuerConfig::new("corp".parse().unwrap(), "https://issuer", vec!["api".into()]);
+        config.jwks = Some(key.public_jwks());
+        config
+    }
+
+    fn problem(change: impl FnOnce(&mut IssuerConfig)) -> String {
+        let mut config = config();
+        change(&mut config);
+        let error = Issuer::build(&config, Path::new("/nowhere")).unwrap_err();
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
+    #[test]
+    fn unsafe_settings_are_refused_with_the_setting_named() {
+        assert!(Issuer::build(&config(), Path::new("/")).is_ok());
+        assert!(problem(|c| c.audiences.clear()).contains("audiences"));
+        assert!(problem(|c| c.audiences.push(String::new())).contains("audiences"));
+        assert!(problem(|c| c.issuer.clear()).contains("`issuer`"));
+        assert!(problem(|c| c.alias = "sha256".parse().unwrap()).contains("sha256"));
+        assert!(problem(|c| c.algorithms.clear()).contains("algorithms"));
+        assert!(problem(|c| c.leeway = Duration::from_secs(301)).contains("leeway"));
+        assert!(problem(|c| c.max_lifetime = Duration::ZERO).contains("max_lifetime"));
+        assert!(problem(|c| c.token_types.clear()).contains("token_types"));
+        assert!(problem(|c| c.token_types.push("application/DPoP+JWT".into())).contains("DPoP"));
+        assert!(problem(|c| c.claims.workload.values.push("x".into())).contains("workload"));
+    }
+
+    #[test]
+    fn keys_come_from_exactly_one_place_and_not_from_a_url() {
+        assert!(problem(|c| c.jwks_url = Some("https://issuer/jwks".into())).contains("not supported"));
+        assert!(problem(|c| c.jwks = None).contains("needs keys"));
+        assert!(problem(|c| c.jwks_file = Some("k.json".into())).contains("not both"));
+        assert!(problem(|c| c.jwks = Some(Value::from("{\"keys\":[],\"keys\":[]}"))).contains("twice"));
+        assert!(problem(|c| c.jwks = Some(Value::from(7))).contains("`keys`"));
+    }
+
+    #[test]
+    fn errors_about_key_files_name_the_file_and_the_problem() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config();
+        let keys = config.jwks.take().unwrap();
+        config.jwks_file = Some("keys.json".into());
+        let missing = Issuer::build(&config, dir.path()).unwrap_err();
+        assert!(missing.to_string().contains("keys.json") && missing.source().is_some());
+        fs::write(dir.path().join("keys.json"), "{\"keys\":[]}").unwrap();
+        let empty = Issuer::build(&config, dir.path()).unwrap_err();
+        assert!(empty.to_string().contains("keys.json"));
+        assert!(empty.source().unwrap().to_string().contains("no key"));
+        fs::write(dir.path().join("keys.json"), keys.to_string()).unwrap();
+        assert_eq!(Issuer::build(&config, dir.path()).unwrap().keys.len(), 1);
+    }
+
+    #[test]
+    fn keys_that_fit_no_allowed_algorithm_are_warned_of() {
+        let mut config = config();
+        config.algorithms = vec![Algorithm::Es256];
+        assert!(Issuer::build(&config, Path::new("/")).unwrap().warnings()[0].contains("every token"));
+    }
+}

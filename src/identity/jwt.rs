@@ -1,0 +1,186 @@
+//! Verifying an access token in JWT form: RFC 7519 and 9068 by the checklist of RFC 8725.
+//!
+//! The crate underneath is asked for one thing, whether a signature is right; it would read the wall clock, and it
+//! leaves out checks that matter here. The order is part of the rule: nothing that costs or grants anything happens
+//! before the signature, and each fault has its own reason. What the claims make of the caller is `claims.rs`.
+
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::compact::Compact;
+use super::issuer::Issuer;
+use super::lifetime::Lifetime;
+use super::refusal::{IdentityRefusal, excerpt};
+use crate::model::{CredentialFault, Timestamp};
+
+/// The claims that every token has the same use for, typed; nothing in them is believed before [`verify`].
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub issuer: Option<String>,
+    pub subject: Option<String>,
+    pub audience: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+    pub issued_at: Option<Timestamp>,
+    pub not_before: Option<Timestamp>,
+}
+
+impl Registered {
+    /// A claim of the wrong type is refused, not skipped: `iss` as a list must not pass for no `iss`.
+    pub(super) fn read(claims: &Map<String, Value>) -> Result<Self, IdentityRefusal> {
+        Ok(Self {
+            issuer: text(claims, "iss")?,
+            subject: text(claims, "sub")?,
+            audience: audience(claims)?,
+            expires_at: numeric_date(claims, "exp")?,
+            issued_at: numeric_date(claims, "iat")?,
+            not_before: numeric_date(claims, "nbf")?,
+        })
+    }
+}
+
+/// Checks everything that makes the token this issuer's, for us, and good at `now`.
+pub(super) fn verify(
+    token: &Compact<'_>,
+    registered: &Registered,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Result<Lifetime, IdentityRefusal> {
+    let algorithm = check_algorithm(token, issuer)?;
+    check_type(token, issuer)?;
+    check_signature(token, issuer, algorithm)?;
+    let lifetime = lifetime(registered, issuer)?;
+    lifetime.check(now)?;
+    lifetime.check_length(issuer.max_lifetime)?;
+    check_audience(registered, issuer)?;
+    check_kind(token)?;
+    Ok(lifetime)
+}
+
+/// The list is the issuer's configuration; the token only chooses from it (RFC 8725 sections 3.1, 3.2).
+fn check_algorithm(token: &Compact<'_>, issuer: &Issuer) -> Result<Algorithm, IdentityRefusal> {
+    let asked = &token.header.algorithm;
+    let allowed = asked.parse().ok().filter(|algorithm| issuer.algorithms.contains(algorithm));
+    let Some(algorithm) = allowed else {
+        let detail = format!("algorithm {} is not allowed to this issuer", excerpt(asked));
+        return Err(IdentityRefusal::new(CredentialFault::AlgorithmNotAllowed, detail));
+    };
+    // Judged only here, so that an unsigned token is called what it is: one with a forbidden algorithm.
+    if token.signature.is_empty() {
+        return Err(IdentityRefusal::malformed("the signature is missing"));
+    }
+    Ok(algorithm)
+}
+
+/// Explicit typing keeps other kinds of JWT out (RFC 8725 section 3.11, RFC 9068 section 4).
+fn check_type(token: &Compact<'_>, issuer: &Issuer) -> Result<(), IdentityRefusal> {
+    // A token without `typ` says no more than one that says `JWT`.
+    let found = token.header.kind.as_deref().unwrap_or("JWT");
+    if issuer.token_types.contains(&normal_type(found)) {
+        return Ok(());
+    }
+    let detail = format!("type {} is not accepted from this issuer", excerpt(found));
+    Err(IdentityRefusal::new(CredentialFault::WrongType, detail))
+}
+
+/// Media types compare without case, and `application/` may be left out (RFC 7515 section 4.1.9).
+pub(super) fn normal_type(kind: &str) -> String {
+    let lower = kind.to_ascii_lowercase();
+    lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
+}
+
+fn check_signature(
+    token: &Compact<'_>,
+    issuer: &Issuer,
+    algorithm: Algorithm,
+) -> Result<(), IdentityRefusal> {
+    let keys = issuer.keys.select(token.header.kid.as_deref(), algorithm)?;
+    if keys.iter().any(|key| key.verifies(token.signed, token.signature, algorithm)) {
+        Ok(())
+    } else {
+        Err(IdentityRefusal::new(CredentialFault::BadSignature, format!("no valid {algorithm} signature")))
+    }
+}
+
+fn lifetime(registered: &Registered, issuer: &Issuer) -> Result<Lifetime, IdentityRefusal> {
+    let missing = |name: &str| IdentityRefusal::malformed(format!("the claim `{name}` is missing"));
+    Ok(Lifetime {
+        issued_at: registered.issued_at.ok_or_else(|| missing("iat"))?,
+        not_before: registered.not_before,
+        expires_at: registered.expires_at.ok_or_else(|| missing("exp"))?,
+        leeway: issuer.leeway,
+    })
+}
+
+fn check_audience(registered: &Registered, issuer: &Issuer) -> Result<(), IdentityRefusal> {
+    if registered.audience.iter().any(|audience| issuer.audiences.contains(audience)) {
+        return Ok(());
+    }
+    let detail = match registered.audience.first() {
+        None => "the token is for no audience".to_owned(),
+        Some(first) => format!("the token is for {}", excerpt(first)),
+    };
+    Err(IdentityRefusal::new(CredentialFault::WrongAudience, detail))
+}
+
+/// Where `typ` does not tell (it is `JWT` or absent), the claims give away tokens of another kind: an ID token proves
+/// a login to its client and is no key to an API (RFC 8725 section 3.12).
+fn check_kind(token: &Compact<'_>) -> Result<(), IdentityRefusal> {
+    if token.header.kind.as_deref().is_some_and(|kind| normal_type(kind) != "jwt") {
+        return Ok(());
+    }
+    let foreign = ["nonce", "at_hash", "c_hash", "events"];
+    if let Some(name) = foreign.into_iter().find(|name| token.claims.contains_key(*name)) {
+        let detail = format!("the claim `{name}` belongs to an ID token or an event, not to an access token");
+        return Err(IdentityRefusal::new(CredentialFault::WrongType, detail));
+    }
+    // Keycloak says it in the payload.
+    match token.claims.get("typ").and_then(Value::as_str) {
+        Some(kind @ ("ID" | "Refresh" | "Offline" | "Logout")) => {
+            Err(IdentityRefusal::new(CredentialFault::WrongType, format!("a token of kind `{kind}`")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wrong_type(name: &str, wanted: &str) -> IdentityRefusal {
+    IdentityRefusal::malformed(format!("the claim `{name}` must be {wanted}"))
+}
+
+fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, IdentityRefusal> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong_type(name, "a string")),
+    }
+}
+
+fn audience(claims: &Map<String, Value>) -> Result<Vec<String>, IdentityRefusal> {
+    let wrong = || wrong_type("aud", "a string or a list of strings");
+    match claims.get("aud") {
+        None => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(list)) => {
+            list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+        }
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// The last second of the year 9999: a later date is an overflow or a mistake.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Seconds since 1970, fractions allowed (RFC 7519 section 2); they count down to the microsecond.
+pub(super) fn numeric_date(
+    claims: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<Timestamp>, IdentityRefusal> {
+    let wrong = || wrong_type(name, "a number of seconds since 1970");
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    if let Some(seconds) = value.as_u64() {
+        let seconds = i64::try_from(seconds).ok().filter(|_| seconds <= LAST_SECOND);
+        return seconds.map(|seconds| Some(Timestamp::from_seconds(seconds))).ok_or_else(wrong);
+    }
+    let seconds = value.as_f64().filter(|seconds| (0.0..=LAST_SECOND as f64).contains(seconds));
+    // The range above keeps the product far inside an i64.
+    seconds.map(|seconds| Some(Timestamp::from_micros((seconds * 1e6).floor() as i64))).ok_or_else(wrong)
+}

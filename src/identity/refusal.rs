@@ -1,0 +1,48 @@
+//! Why a credential was not believed: the reason for the caller, and a detail for operators.
+//!
+//! The detail goes to the audit record and the log, so it never holds a token, a segment of one, or more of a
+//! stranger's text than a short, escaped excerpt.
+
+use crate::model::{CredentialFault, Reason};
+
+/// A credential that proves nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", reason.as_str())]
+pub struct IdentityRefusal {
+    pub reason: Reason,
+    /// For operators, never for the caller.
+    pub detail: String,
+}
+
+impl IdentityRefusal {
+    pub(super) fn new(fault: CredentialFault, detail: impl Into<String>) -> Self {
+        Self { reason: Reason::CredentialInvalid(fault), detail: detail.into() }
+    }
+
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(CredentialFault::Malformed, detail)
+    }
+}
+
+/// The longest excerpt of untrusted text in a detail, in characters.
+const EXCERPT: usize = 80;
+
+/// Untrusted text as it may stand in a detail: cut and escaped, so that it can neither flood nor forge a log line.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(EXCERPT).collect::<String>().escape_debug().collect();
+    if text.chars().nth(EXCERPT).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_on_one_line() {
+        assert_eq!(excerpt("k1\nlevel=error"), "`k1\\nlevel=error`");
+        assert!(excerpt(&"x".repeat(9_000)).len() < 100);
+    }
+}

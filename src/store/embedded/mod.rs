@@ -1,0 +1,149 @@
+//! The embedded store: SQLite, one file.
+//!
+//! One connection writes (`BEGIN IMMEDIATE`), a few read beside it (WAL). Another process may have the same file open:
+//! writers of both wait for each other, and [`Feed::wait_for_change`] notices what the other wrote.
+//!
+//! The epoch is drawn when the file gets its schema and stays with it. SQLite cannot tell that an older copy was put
+//! in its place, so whoever restores a copy stops every process that has the file open, and calls
+//! [`EmbeddedStore::renew_epoch`] before they start again.
+//!
+//! [`Feed::wait_for_change`]: super::Feed::wait_for_change
+
+mod clients;
+mod decisions;
+mod feed;
+mod replicas;
+mod schema;
+mod signals;
+mod write;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::{Store, StoreError};
+use feed::Wake;
+
+const BACKEND: &str = "sqlite";
+
+/// How long a writer waits for a writer in another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const READERS: u32 = 4;
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    wake: Wake,
+}
+
+impl EmbeddedStore {
+    /// Opens the file; creates it, readable by its owner only, and its folder when they are not there.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = failed("open the file");
+        create_private(path).await.map_err(|error| failed(sqlx::Error::Io(error)))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A revocation that was acknowledged survives a power cut.
+            .synchronous(SqliteSynchronous::Full);
+        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(2 * BUSY_TIMEOUT);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        // Readers must not hold a snapshot longer than one call, or the WAL could never be emptied.
+        let readers = pool(READERS).connect_lazy_with(options.clone());
+        Ok(Self { writer, readers, wake: Wake::new(options) })
+    }
+
+    /// Closes every connection, once calls under way are done.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    async fn migrate(&self) -> Result<usize, StoreError> {
+        schema::migrate(self).await
+    }
+
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        schema::check(self).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await.map_err(failed("answer"))?;
+        Ok(())
+    }
+}
+
+/// Judges an error met while trying to `action`.
+fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
+    move |source| StoreError::of_database(BACKEND, action, passes, source)
+}
+
+/// Whether the error is one that passes: BUSY, LOCKED, IOERR, FULL or CANTOPEN, in the low byte of the extended code.
+fn passes(error: &dyn DatabaseError) -> bool {
+    let code = error.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
+}
+
+/// SQLite gives its WAL and shared-memory files the mode of the database file, so making that private makes all so.
+async fn create_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut builder = tokio::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.create(folder).await?;
+    }
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    match options.open(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_and_its_wal_belong_to_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data/deodar.db");
+        let store = EmbeddedStore::open(&path).await.unwrap();
+        store.migrate().await.unwrap();
+        for file in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deodar.db");
+        std::fs::write(&path, "this is a text, and quite a long one for that").unwrap();
+        let Err(error) = EmbeddedStore::open(&path).await else { panic!("opened") };
+        assert!(matches!(error, StoreError::Failed { .. }), "{error:?}");
+    }
+}

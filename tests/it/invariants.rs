@@ -1,0 +1,210 @@
+//! The invariants of deciding, on a server that is built but not started: whatever goes wrong is a recorded denial.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use deodar::app::{App, Config};
+use deodar::audit;
+use deodar::decide::{Asked, Deadline};
+use deodar::model::{
+    ApiCall, ApiGrant, Client, ClientId, Clock, Credential, Decision, Effect, Grants, ManualClock, Query, Question,
+    Reason, Record, Revision, SystemClock, Timestamp,
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::app::configuration;
+
+/// Stands still, and panics once when it is told to.
+struct TestClock {
+    time: ManualClock,
+    panic: AtomicBool,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        assert!(!self.panic.swap(false, Ordering::SeqCst), "the clock was told to panic");
+        self.time.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.time.monotonic()
+    }
+}
+
+struct Fixture {
+    app: App,
+    clock: Arc<TestClock>,
+    caller: Client,
+    _dir: TempDir,
+}
+
+const RPC: &str = "/deodar.decision.v1.DecisionService/Check";
+
+impl Fixture {
+    async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = configuration(dir.path(), None, "");
+        change(&mut config);
+        let time = ManualClock::at(SystemClock::new().now());
+        let clock = Arc::new(TestClock { time, panic: AtomicBool::new(false) });
+        let app = App::build(config, Arc::<TestClock>::clone(&clock)).await.unwrap();
+        let id: ClientId = "gateway".parse().unwrap();
+        let caller = Client {
+            id: id.clone(),
+            display_name: String::new(),
+            roles: Default::default(),
+            grants: Grants { apis: ApiGrant::All, ..Grants::default() },
+            key_sha256: [0; 32],
+            created_by: id,
+            created_at: Timestamp::default(),
+            revoked_at: None,
+        };
+        Self { app, clock, caller, _dir: dir }
+    }
+
+    fn asked(&self, timeout: Option<Duration>) -> Asked<'_> {
+        let deadline = Deadline::after(timeout, self.app.decider().config(), self.clock.as_ref());
+        Asked { caller: &self.caller, rpc: RPC, deadline }
+    }
+
+    async fn decide(&self, query: Query) -> Decision {
+        self.app.decider().decide(self.asked(None), query).await
+    }
+
+    /// Stores what was recorded and reads it back.
+    async fn records(self) -> Vec<Record> {
+        let (store, stop) = (self.app.store().clone(), CancellationToken::new());
+        stop.cancel();
+        self.app.into_writer().run(stop).await;
+        let page = deodar::model::PageRequest::first(100);
+        audit::list(store.as_ref(), &Default::default(), &page).await.unwrap().items
+    }
+}
+
+/// Anybody may ask for health.
+fn query() -> Query {
+    let call = ApiCall {
+        method: "GET".into(),
+        host: "orders.example.com".into(),
+        path: "/health".into(),
+        ..ApiCall::default()
+    };
+    Query {
+        credential: Credential::None,
+        question: Question::Call(call),
+        source_ip: None,
+        device: None,
+        explain: false,
+        at_least: None,
+        trace_id: None,
+    }
+}
+
+#[tokio::test]
+async fn a_panic_becomes_a_recorded_denial() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.decide(query()).await.reason, Reason::Allowed);
+    fixture.clock.panic.store(true, Ordering::SeqCst);
+    let decision = fixture.decide(query()).await;
+    assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::Internal));
+    assert_eq!(fixture.app.decider().panics(), 1);
+    let records = fixture.records().await;
+    assert!(records.iter().any(|record| record.id == decision.id && record.reason == Reason::Internal));
+}
+
+#[tokio::test]
+async fn no_time_left_is_a_recorded_denial() {
+    let fixture = Fixture::new().await;
+    let asked = fixture.asked(Some(Duration::from_millis(4)));
+    let decision = fixture.app.decider().decide(asked, query()).await;
+    assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::DeadlineExceeded));
+    assert_eq!(fixture.records().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_a_record() {
+    let fixture = Fixture::with(|config| config.decide.at_least_wait = Duration::from_secs(3_600)).await;
+    let future_revision = Revision { number: u64::MAX, ..fixture.app.live().revision() };
+    let waiting = Query { at_least: Some(future_revision), ..query() };
+    {
+        let mut deciding = Box::pin(fixture.app.decider().decide(fixture.asked(None), waiting));
+        assert!(futures::poll!(&mut deciding).is_pending());
+    }
+    let records = fixture.records().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].reason, Reason::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_reached_is_not_ready() {
+    let fixture = Fixture::with(|config| config.decide.at_least_wait = Duration::from_millis(1)).await;
+    let here = fixture.app.live().revision();
+    let decision = fixture.decide(Query { at_least: Some(here), ..query() }).await;
+    assert_eq!(decision.reason, Reason::Allowed);
+    for wanted in [Revision { number: here.number + 1, ..here }, Revision { epoch: here.epoch ^ 1, ..here }] {
+        let decision = fixture.decide(Query { at_least: Some(wanted), ..query() }).await;
+        assert_eq!(decision.reason, Reason::NotReady, "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn overload_is_denied_and_counted() {
+    let fixture = Fixture::with(|config| config.decide.max_in_flight = 0).await;
+    let decision = fixture.decide(query()).await;
+    assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::Overloaded));
+    let store = fixture.app.store().clone();
+    assert!(fixture.records().await.is_empty(), "an overload is counted, not recorded one by one");
+    let rows = store.list_refusals(&deodar::model::PageRequest::first(10)).await.unwrap().items;
+    assert_eq!((rows.len(), rows[0].kind.as_str(), rows[0].count), (1, "overloaded", 1));
+}
+
+#[tokio::test]
+async fn a_full_audit_queue_denies() {
+    let fixture = Fixture::with(|config| config.audit.queue = 2.try_into().unwrap()).await;
+    let reasons = [fixture.decide(query()).await, fixture.decide(query()).await, fixture.decide(query()).await];
+    let reasons = reasons.map(|decision| decision.reason);
+    assert_eq!(reasons, [Reason::Allowed, Reason::Allowed, Reason::Overloaded]);
+}
+
+#[tokio::test]
+async fn stale_signals_close_sensitive_endpoints_first_and_then_all() {
+    let fixture = Fixture::new().await;
+    let sensitive = || {
+        let mut query = query();
+        let Question::Call(call) = &mut query.question else { unreachable!() };
+        call.host = "accounts.example.com".into();
+        call.path = "/accounts/7".into();
+        query
+    };
+    assert_ne!(fixture.decide(sensitive()).await.reason, Reason::SignalsUnavailable);
+    fixture.clock.time.advance(Duration::from_secs(6 * 60));
+    assert_eq!(fixture.decide(sensitive()).await.reason, Reason::SignalsUnavailable);
+    let public = fixture.decide(query()).await;
+    assert_eq!(public.reason, Reason::Allowed);
+    assert!(public.risk.unwrap().stale);
+    fixture.clock.time.advance(Duration::from_secs(24 * 3_600));
+    assert_eq!(fixture.decide(query()).await.reason, Reason::SignalsUnavailable);
+}
+
+#[tokio::test]
+async fn a_domain_without_policies_is_not_ready() {
+    let fixture = Fixture::with(|config| config.policy.domains.clear()).await;
+    let decision = fixture.decide(query()).await;
+    assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::NotReady));
+}
+
+#[tokio::test]
+async fn a_decision_names_the_versions_it_rests_on() {
+    let fixture = Fixture::new().await;
+    let decision = fixture.decide(query()).await;
+    let record = fixture.records().await.remove(0);
+    assert_eq!(record.bundle, decision.bundle.map(|digest| digest.to_string()));
+    assert_eq!(record.revision, decision.revision.to_string());
+    assert_eq!(record.id, decision.id);
+}

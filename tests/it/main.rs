@@ -1,0 +1,23 @@
+//! The integration tests: one binary, one module a concern.
+//!
+//! Tests of a single function live beside it in `src/`. What is here needs the whole: the tree of sources, a server,
+//! a database, another program. The `cfg` is for clippy, which then knows that helpers here are test code as well.
+
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod python;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,7 @@
+//! What tests share: a server, tokens, decision cases, a database of their own.
+
+pub mod app;
+pub mod case;
+pub mod postgres;
+pub mod process;
+pub mod token;

@@ -1,0 +1,57 @@
+//! The real binary as a process of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A server process. Killed when dropped.
+pub struct ServerProcess {
+    child: Child,
+    pub decisions: SocketAddr,
+    pub management: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts `deodar serve` with the configuration file in this folder and waits until it listens.
+    pub async fn start(dir: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_deodar"))
+            .args(["serve", "--config"])
+            .arg(dir.join("deodar.toml"))
+            .env("DEODAR__LOG__FORMAT", "json")
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        let listening = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                if event["message"] == "deodar is listening" {
+                    return event;
+                }
+                seen.push(line);
+            }
+            panic!("the server ended before it listened:\n{}", seen.join("\n"));
+        };
+        let event = tokio::time::timeout(Duration::from_secs(60), listening).await.unwrap();
+        // The pipe must be read to the end, or the server would wait for us when it is full.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let address = |name: &str| event[name].as_str().unwrap().parse().unwrap();
+        Self { child, decisions: address("decisions"), management: address("management") }
+    }
+
+    /// Asks the process to stop, and waits until it has.
+    pub async fn terminate(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        assert!(killed.success());
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.unwrap();
+        assert!(ended.unwrap().success(), "the server did not stop in order");
+    }
+}
