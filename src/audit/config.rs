@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mask::MaskConfig;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Records that may wait to be stored, those of decisions under way included.
@@ -17,9 +17,11 @@ pub struct Config {
     pub batch: NonZeroUsize,
     /// How long a record waits for others to be stored with.
     #[serde(with = "friendly")]
+    #[schemars(with = "String")]
     pub flush_interval: Duration,
     /// How long a stop waits until everything is stored.
     #[serde(with = "friendly")]
+    #[schemars(with = "String")]
     pub drain_timeout: Duration,
     /// What happens to decisions when the queue is full because the store is away or too slow.
     pub when_full: WhenFull,
@@ -29,7 +31,7 @@ pub struct Config {
 }
 
 /// What to do with a decision that cannot be recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// Deny it as overloaded, and count it.

@@ -14,7 +14,7 @@ use crate::model::Record;
 const MASK: &str = "***";
 
 /// Which parts of a path are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskConfig {
     /// Query parameters whose values are kept, by exact name; the values of all others are masked.

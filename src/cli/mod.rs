@@ -9,6 +9,7 @@ mod config;
 mod connect;
 mod db;
 mod decision;
+mod demo;
 mod exit;
 mod key;
 mod output;
@@ -100,6 +101,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     Check(Box<check::Check>),
     Policy(policy::Policy),
@@ -130,6 +132,7 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
 
 async fn dispatch(Cli { global, command }: Cli) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(demo) => demo.run(&global).await,
         Command::Serve(serve) => serve.run(&global).await,
         Command::Check(check) => check.run(&global).await,
         Command::Policy(policy) => policy.run(&global),
@@ -188,9 +191,6 @@ mod tests {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in after.lines().filter_map(|line| line.trim_start().strip_prefix("deodar ")) {
                 let line = line.split("  ").next().unwrap().split(" > ").next().unwrap();
-                if line.starts_with("demo") {
-                    continue;
-                }
                 let words = line.replace("$(deodar token mint alice)", "eyJ");
                 let words = words.split_whitespace().map(|word| word.trim_matches('\''));
                 let parsed = Cli::try_parse_from(std::iter::once("deodar").chain(words));

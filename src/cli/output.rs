@@ -42,6 +42,14 @@ impl Output {
             }
         }
     }
+
+    /// Prints one of several results as it comes: a line for people, or one JSON object on one line.
+    pub fn item<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => print(&human(value)),
+            Format::Json => print(&serde_json::to_string(value).context("cannot write the result as JSON")?),
+        }
+    }
 }
 
 /// Prints text to standard output, with a line end.

@@ -5,19 +5,22 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Limits on decisions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Decisions under way at once; beyond it, questions are denied as `overloaded`.
     pub max_in_flight: usize,
     /// Time left for a decision when the caller names no deadline.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub default_timeout: Duration,
     /// How long before the caller's deadline the answer must be ready; never below 5 ms.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub deadline_margin: Duration,
     /// How long a check with `at_least` waits for this replica to catch up.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub at_least_wait: Duration,
     /// Questions in one batch at most.
     pub max_batch: usize,

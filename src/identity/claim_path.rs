@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// `roles` and `https://example.com/roles` are top-level names, taken literally; `/realm_access/roles`, with a
 /// slash in front, is a JSON pointer (RFC 6901).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClaimPath {
     text: String,

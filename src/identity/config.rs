@@ -15,7 +15,7 @@ use super::grant::MayAssert;
 use crate::model::{IssuerAlias, duration};
 
 /// Settings of identity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The token issuers that are trusted; none means that no bearer token is believed.
@@ -32,7 +32,7 @@ impl Default for Config {
 }
 
 /// Bounds of the cache of verified tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// How many verified tokens are kept at most; 0 verifies every token anew.
@@ -48,10 +48,11 @@ impl Default for CacheConfig {
 }
 
 /// One trusted issuer of access tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The first half of the ids of its principals: `corp` makes `corp/alice`.
+    #[schemars(with = "String")]
     pub alias: IssuerAlias,
     /// The exact `iss` of its tokens; compared byte for byte (RFC 9068 section 4).
     pub issuer: String,
@@ -71,9 +72,11 @@ pub struct IssuerConfig {
     pub jwks_url: Option<String>,
     /// How far the issuer's clock and ours may disagree; at most `5m`.
     #[serde(default = "default_leeway", with = "duration")]
+    #[schemars(with = "String")]
     pub leeway: Duration,
     /// The longest `exp - iat` of a token; a longer one is refused however young it is.
     #[serde(default = "default_max_lifetime", with = "duration")]
+    #[schemars(with = "String")]
     pub max_lifetime: Duration,
     /// The `typ` a token may carry, with or without `application/`, in any case. `JWT` also admits tokens without
     /// `typ`: for issuers that do not follow RFC 9068.
@@ -112,7 +115,7 @@ impl IssuerConfig {
 }
 
 /// Where an issuer's tokens say what. Several places for one thing are read together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimsConfig {
     /// Scopes: a string with spaces, or an array.
@@ -148,7 +151,7 @@ impl Default for ClaimsConfig {
 }
 
 /// How a client acting for itself (client credentials) is told from a user; either sign is enough.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkloadRule {
     /// `sub` equals the client's id: what RFC 9068 section 2.2 prescribes for such tokens.

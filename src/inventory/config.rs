@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ApiId, DomainId, Timestamp};
 
 /// Settings of the inventory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The APIs that are called through the gateways.
@@ -28,12 +28,14 @@ impl Default for Config {
 }
 
 /// One API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiConfig {
+    #[schemars(with = "String")]
     pub id: ApiId,
     /// The policy plane that decides about it.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub domain: DomainId,
     /// Its OpenAPI 3.0 or 3.1 document, YAML or JSON. A relative path starts at the configuration file.
     pub openapi: PathBuf,
@@ -48,14 +50,16 @@ pub struct ApiConfig {
     pub mode: Mode,
     /// When observing ends and enforcing begins (RFC 3339); needed with mode `observe`, so that it ends.
     #[serde(default, with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub observe_until: Option<Timestamp>,
     /// The longest time a PEP may reuse an answer; zero: never.
     #[serde(default, with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub reuse: Duration,
 }
 
 /// What becomes of a refusal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     #[default]

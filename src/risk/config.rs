@@ -9,17 +9,20 @@ use super::signal::{Effect, SignalKind, kind, kinds};
 use crate::model::SignalLife;
 
 /// Settings of the risk engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Signals that were last known to be complete longer ago than this are stale: the level is at least medium.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub max_staleness: Duration,
     /// Beyond this nothing is known about risk any more.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub hard_staleness: Duration,
     /// The longest half-life that a reporter may ask for; what should count longer counts until it is cleared.
     #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
     pub max_half_life: Duration,
     /// How many signals are held for one subject; the weakest go first, hard facts never.
     pub max_signals_per_subject: usize,
@@ -40,7 +43,7 @@ impl Default for Config {
 }
 
 /// What a deployment changes about one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KindOverride {
     /// In log-odds, with the sign of the registered cap; 0 silences the kind.
@@ -48,6 +51,7 @@ pub struct KindOverride {
     pub cap: Option<f64>,
     /// For signals that are reported without a life of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub half_life: Option<HalfLife>,
 }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `sqlite:<file>` for the embedded store, or a `postgres://user:password@host/database` URL. A relative file
     /// is looked for in the data directory.
     #[serde(rename = "url")]
+    #[schemars(with = "String")]
     pub location: Location,
     /// Connections to Postgres at most; the embedded store ignores it.
     pub max_connections: u32,
