@@ -31,7 +31,9 @@ pub enum ConnectError {
         #[source]
         source: tonic::transport::Error,
     },
-    #[error("nothing answers at {url}; is the server running? Start one with `deodar serve` or `deodar demo`")]
+    #[error(
+        "nothing answers at {url}; is the server running? Start one with `deodar serve` or `deodar demo`"
+    )]
     Unreachable {
         url: String,
         #[source]

@@ -98,10 +98,7 @@ type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamCheckResponse, Status>
 
 #[tonic::async_trait]
 impl DecisionService for Native {
-    async fn check(
-        &self,
-        request: Request<pb::CheckRequest>,
-    ) -> Result<Response<pb::CheckResponse>, Status> {
+    async fn check(&self, request: Request<pb::CheckRequest>) -> Result<Response<pb::CheckResponse>, Status> {
         let caller = caller(&request)?;
         let deadline = self.deadline(grpc_timeout(request.metadata()));
         let asked = Asked { caller: &caller, rpc: CHECK, deadline };
@@ -152,7 +149,8 @@ impl DecisionService for Native {
             .map(move |message| answer(Arc::clone(&decider), Arc::clone(&client), message))
             // Reads no further while this many are under way: a client that sends faster is made to wait.
             .buffer_unordered(most);
-        let farewell = stream::once(farewell(Arc::clone(&self.decider), caller)).filter_map(std::future::ready);
+        let farewell =
+            stream::once(farewell(Arc::clone(&self.decider), caller)).filter_map(std::future::ready);
         Ok(Response::new(Box::pin(answers.chain(farewell))))
     }
 }

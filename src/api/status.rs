@@ -125,7 +125,9 @@ pub fn manage_error(error: &ManageError) -> Status {
         ManageError::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         ManageError::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
         ManageError::Unavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
-        ManageError::Internal(_) | ManageError::Unreadable(_) | ManageError::Key(_) => (Code::Internal, "INTERNAL"),
+        ManageError::Internal(_) | ManageError::Unreadable(_) | ManageError::Key(_) => {
+            (Code::Internal, "INTERNAL")
+        }
     };
     if matches!(code, Code::Unavailable | Code::Internal) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
@@ -171,8 +173,12 @@ mod tests {
     fn challenges_are_written_as_the_rfcs_say() {
         let missing = Challenge::Bearer { error: None, scopes: vec![] };
         assert_eq!(www_authenticate(&missing), r#"Bearer realm="api""#);
-        let scope = Challenge::Bearer { error: Some("insufficient_scope"), scopes: vec!["a".into(), "b\"c".into()] };
-        assert_eq!(www_authenticate(&scope), r#"Bearer realm="api", error="insufficient_scope", scope="a bc""#);
+        let scope =
+            Challenge::Bearer { error: Some("insufficient_scope"), scopes: vec!["a".into(), "b\"c".into()] };
+        assert_eq!(
+            www_authenticate(&scope),
+            r#"Bearer realm="api", error="insufficient_scope", scope="a bc""#
+        );
         let step_up = Challenge::StepUp {
             acr_values: vec!["urn:example:mfa".into()],
             max_age: Some(Duration::from_secs(300)),

@@ -48,7 +48,9 @@ fn authorization(value: &str) -> Credential {
         return Credential::Malformed("the Authorization header holds more than one value");
     }
     match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Credential::Bearer(Secret::new(token)),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Credential::Bearer(Secret::new(token))
+        }
         _ => Credential::Malformed("the Authorization header is not `Bearer <token>`"),
     }
 }
@@ -94,7 +96,8 @@ pub fn trace_id(text: String) -> Option<String> {
 
 fn api_call(call: pb::ApiCall) -> ApiCall {
     let pb::ApiCall { method, host, path, secure, headers, metadata } = call;
-    let headers = headers.into_iter().map(|header| (header.name.to_ascii_lowercase(), header.value)).collect();
+    let headers =
+        headers.into_iter().map(|header| (header.name.to_ascii_lowercase(), header.value)).collect();
     let metadata: BTreeMap<_, _> = metadata.into_iter().map(|(name, list)| (name, list.values)).collect();
     ApiCall { method, host, path, secure, headers, metadata }
 }
@@ -141,7 +144,9 @@ fn json(value: prost_types::Value) -> Read<Value> {
         Some(Kind::NumberValue(number)) => {
             return Err(format!("{number} is not a whole number between -2^53 and 2^53"));
         }
-        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(json).collect::<Result<_, _>>()?),
+        Some(Kind::ListValue(list)) => {
+            Value::Array(list.values.into_iter().map(json).collect::<Result<_, _>>()?)
+        }
         Some(Kind::StructValue(object)) => Value::Object(json_object(object)?),
     })
 }
@@ -212,8 +217,7 @@ fn explanation(explanation: Explanation) -> pb::Explanation {
 
 /// A span on the wire; saturates far beyond anything that makes sense.
 pub fn duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration::try_from(duration)
-        .unwrap_or(prost_types::Duration { seconds: i64::MAX, nanos: 0 })
+    prost_types::Duration::try_from(duration).unwrap_or(prost_types::Duration { seconds: i64::MAX, nanos: 0 })
 }
 
 #[cfg(test)]

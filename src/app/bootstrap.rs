@@ -23,7 +23,11 @@ pub const ADMINISTRATOR_KEY: &str = "administrator.key";
 pub const GATEWAY_KEY: &str = "gateway.key";
 
 /// Makes the first administrator if there is no client at all.
-pub async fn first_administrator(store: &dyn Store, clock: &dyn Clock, data_dir: &Path) -> anyhow::Result<()> {
+pub async fn first_administrator(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    data_dir: &Path,
+) -> anyhow::Result<()> {
     let any = store.list_clients(&PageRequest::first(1)).await.context("cannot read the clients")?;
     if !any.items.is_empty() {
         return Ok(());
@@ -33,7 +37,11 @@ pub async fn first_administrator(store: &dyn Store, clock: &dyn Clock, data_dir:
 }
 
 /// Makes a gateway for `deodar check`, in development mode only.
-pub async fn development_gateway(store: &dyn Store, clock: &dyn Clock, data_dir: &Path) -> anyhow::Result<()> {
+pub async fn development_gateway(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    data_dir: &Path,
+) -> anyhow::Result<()> {
     let id: ClientId = "development-gateway".parse()?;
     if store.get_client(&id).await.context("cannot read the clients")?.is_some() {
         return Ok(());

@@ -169,12 +169,14 @@ impl Config {
 
     /// What no single value shows.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (name, address) in [("decisions", self.server.decisions), ("management", self.server.management)] {
+        for (name, address) in [("decisions", self.server.decisions), ("management", self.server.management)]
+        {
             if address.ip().is_loopback() {
                 continue;
             }
             if self.development {
-                let why = format!("development mode listens on loopback only, but server.{name} is {address}");
+                let why =
+                    format!("development mode listens on loopback only, but server.{name} is {address}");
                 return Err(ConfigError::Unsafe(why));
             }
             if !self.server.plaintext_beyond_loopback {

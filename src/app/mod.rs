@@ -19,8 +19,8 @@ mod verify;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;
-pub use lifecycle::cancel_on_signal;
 pub use config::Config;
+pub use lifecycle::cancel_on_signal;
 pub use migrate::migrate;
 pub use run::Running;
 pub use shipped::unpack as unpack_policies;

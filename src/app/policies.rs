@@ -51,7 +51,8 @@ impl PolicySource {
     pub fn load_all(&self) -> anyhow::Result<()> {
         for (domain, folders) in &self.domains {
             let bundle = self.compile(folders).map_err(anyhow::Error::msg);
-            let bundle = bundle.with_context(|| format!("the policies of domain `{domain}` cannot be used"))?;
+            let bundle =
+                bundle.with_context(|| format!("the policies of domain `{domain}` cannot be used"))?;
             self.activate(domain, &bundle);
         }
         Ok(())
@@ -60,8 +61,8 @@ impl PolicySource {
     fn compile(&self, folders: &[PathBuf]) -> Result<ActiveBundle, String> {
         let limits = self.config.limits();
         let source = policy::directory::read(folders, &limits).map_err(|error| error.to_string())?;
-        let (snapshot, warnings) = Snapshot::compile(&source, &limits, Some(&self.apis))
-            .map_err(|errors| errors.rendered())?;
+        let (snapshot, warnings) =
+            Snapshot::compile(&source, &limits, Some(&self.apis)).map_err(|errors| errors.rendered())?;
         Ok(ActiveBundle {
             snapshot: Arc::new(snapshot),
             activated_at: self.clock.now(),
@@ -100,7 +101,9 @@ impl PolicySource {
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         let (changed, mut changes) = mpsc::channel(1);
         // A full channel already says that something changed.
-        let tell = move |_: notify::Result<notify::Event>| drop(changed.try_send(()));
+        let tell = move |_: notify::Result<notify::Event>| {
+            let _already_told = changed.try_send(());
+        };
         let _watcher = self.watcher(tell).inspect_err(|error| {
             tracing::warn!(%error, "policy files cannot be watched; send SIGHUP after a change");
         });
@@ -121,7 +124,10 @@ impl PolicySource {
         }
     }
 
-    fn watcher(&self, tell: impl Fn(notify::Result<notify::Event>) + Send + 'static) -> notify::Result<impl Watcher> {
+    fn watcher(
+        &self,
+        tell: impl Fn(notify::Result<notify::Event>) + Send + 'static,
+    ) -> notify::Result<impl Watcher> {
         let mut watcher = notify::recommended_watcher(tell)?;
         for folder in self.domains.iter().flat_map(|(_, folders)| folders) {
             watcher.watch(folder, RecursiveMode::Recursive)?;

@@ -21,8 +21,9 @@ use crate::manage::Management;
 use crate::model::{Clock, DomainId, Timestamp};
 use crate::store::{Replica, Store};
 
-/// How often a replica says that it is alive, and looks at its own health.
+/// How often a replica says that it is alive, and tidies up its memory.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often it looks at its own health.
 const HEALTH_CHECK: Duration = Duration::from_millis(250);
 
 /// A running server. Dropping it stops nothing: call [`Running::stop`].
@@ -155,7 +156,12 @@ struct Doors {
 
 impl Doors {
     /// Serves at both listeners; when one ends, so does the other.
-    async fn open(self, decisions: Listener, management: Listener, drain: CancellationToken) -> anyhow::Result<()> {
+    async fn open(
+        self,
+        decisions: Listener,
+        management: Listener,
+        drain: CancellationToken,
+    ) -> anyhow::Result<()> {
         let routes = api::decision_routes(&self.decider, &self.health)?;
         let decisions = decisions.serve(routes, self.gate.clone(), drain.clone());
         let routes = api::management_routes(&self.management, &self.health)?;
@@ -199,6 +205,7 @@ impl Heart {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            self.live.signals.prune(self.clock.now());
             if let Err(error) = self.store.heartbeat(&self.replica()).await {
                 tracing::warn!(%error, "cannot write the heartbeat");
             }

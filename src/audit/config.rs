@@ -3,12 +3,12 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mask::MaskConfig;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Records that may wait to be stored, those of decisions under way included.
@@ -16,11 +16,11 @@ pub struct Config {
     /// Records stored in one statement at most.
     pub batch: NonZeroUsize,
     /// How long a record waits for others to be stored with.
-    #[serde(with = "friendly")]
+    #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub flush_interval: Duration,
     /// How long a stop waits until everything is stored.
-    #[serde(with = "friendly")]
+    #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub drain_timeout: Duration,
     /// What happens to decisions when the queue is full because the store is away or too slow.
@@ -31,7 +31,7 @@ pub struct Config {
 }
 
 /// What to do with a decision that cannot be recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// Deny it as overloaded, and count it.

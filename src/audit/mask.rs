@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Record;
@@ -14,7 +15,7 @@ use crate::model::Record;
 const MASK: &str = "***";
 
 /// Which parts of a path are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskConfig {
     /// Query parameters whose values are kept, by exact name; the values of all others are masked.

@@ -38,8 +38,8 @@ impl Callers {
     /// Finds out who holds this key and whether their roles reach this RPC.
     pub fn authorize(&self, key: Option<&str>, rpc: &str) -> Result<Arc<Client>, CallerRefusal> {
         let client = self.authenticate(key.ok_or(CallerRefusal::Missing)?)?;
-        let permitted = access::roles_for(rpc)
-            .is_some_and(|roles| roles.iter().any(|role| client.roles.contains(role)));
+        let permitted =
+            access::roles_for(rpc).is_some_and(|roles| roles.iter().any(|role| client.roles.contains(role)));
         if permitted { Ok(client) } else { Err(CallerRefusal::NotPermitted { client: client.id.clone() }) }
     }
 
@@ -54,7 +54,10 @@ impl Callers {
 
     /// Whether a client that was let in before still may be here: its stream ends when it may not.
     pub fn is_live(&self, client: &Client) -> bool {
-        self.clients.load().get(&client.id).is_some_and(|known| known.is_live() && known.key_sha256 == client.key_sha256)
+        self.clients
+            .load()
+            .get(&client.id)
+            .is_some_and(|known| known.is_live() && known.key_sha256 == client.key_sha256)
     }
 
     /// Tells of every change of the clients.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Callers;
 use crate::model::{Change, ChangeBody, Clock, DomainId, Revision, Timestamp};
 use crate::policy::Snapshot;
-use crate::risk::{Freshness, Signals};
+use crate::risk::{Applied, Freshness, Signals};
 use crate::store::{Store, StoreError};
 
 /// A bundle in use.
@@ -161,7 +161,12 @@ impl Live {
     }
 
     /// Follows the change feed until told to stop. Trouble with the store is waited out; decisions go on meanwhile.
-    pub async fn follow(&self, store: Arc<dyn Store>, config: FollowConfig, stop: CancellationToken) {
+    pub async fn follow(
+        self: Arc<Self>,
+        store: Arc<dyn Store>,
+        config: FollowConfig,
+        stop: CancellationToken,
+    ) {
         let mut pause = config.retry_least;
         while !stop.is_cancelled() {
             let step = async {
@@ -195,7 +200,8 @@ impl Live {
                 self.load(store).await?;
                 continue;
             }
-            let changes = if applied == current { Vec::new() } else { store.changes_after(applied, page).await? };
+            let changes =
+                if applied == current { Vec::new() } else { store.changes_after(applied, page).await? };
             let Some(last) = changes.last().map(|change| change.revision) else {
                 self.contact.store(asked_at.micros(), Ordering::Release);
                 return Ok(());
@@ -224,8 +230,13 @@ impl Live {
 
     fn apply(&self, change: &Change) {
         match &change.body {
-            ChangeBody::Signal(signal) => self.signals.apply(signal),
             ChangeBody::Client(client) => self.callers.apply(client),
+            ChangeBody::Signal(signal) => {
+                if self.signals.apply(signal) == Applied::UnknownKind {
+                    // Written by a newer version than this one, which cannot know what it is worth.
+                    tracing::warn!(signal = %signal.id, kind = signal.kind, "a signal of an unknown kind is ignored");
+                }
+            }
         }
     }
 }

@@ -76,7 +76,11 @@ impl<'a> RecordGuard<'a> {
             revision: decision.revision.to_string(),
             risk_score: risk.map_or(0, |risk| risk.score),
             risk_level: risk.map_or(0, |risk| risk.level.number()),
-            risk_reasons: risk.iter().flat_map(|risk| &risk.reasons).map(|reason| reason.kind.clone()).collect(),
+            risk_reasons: risk
+                .iter()
+                .flat_map(|risk| &risk.reasons)
+                .map(|reason| reason.kind.clone())
+                .collect(),
             duration_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
             trace_id: self.query.trace_id.clone(),
         }

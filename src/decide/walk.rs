@@ -11,9 +11,9 @@ use std::time::Duration;
 use super::{Asked, Decider, View, message};
 use crate::inventory::scopes_met;
 use crate::model::{
-    ApiCall, Assertion, CedarQuestion, Challenge, Credential, CredentialFault, Decision, DecisionId, DomainId, Effect, EntityRef,
-    Explanation, Located, Principal, Query, Question, Reason, RequestFault, Revision, Risk,
-    Scheme, Sensitivity, Subject, Timestamp,
+    ApiCall, Assertion, CedarQuestion, Challenge, Credential, CredentialFault, Decision, DecisionId,
+    DomainId, Effect, EntityRef, Explanation, Located, Principal, Query, Question, Reason, RequestFault,
+    Revision, Risk, Scheme, Sensitivity, Subject, Timestamp,
 };
 use crate::policy::{CallInput, DeviceView, Evaluation, QuestionInput, QuestionPrincipal, Snapshot};
 use crate::risk::{About, Freshness};
@@ -85,7 +85,9 @@ impl<'a> Walk<'a> {
         match &self.query.question {
             Question::Call(call) => self.locate_call(call),
             Question::Cedar(question) => self.locate_question(question),
-            Question::Unreadable(why) => self.refuse(Reason::RequestInvalid(RequestFault::Ambiguous), why.clone()),
+            Question::Unreadable(why) => {
+                self.refuse(Reason::RequestInvalid(RequestFault::Ambiguous), why.clone())
+            }
         }
     }
 
@@ -183,10 +185,9 @@ impl<'a> Walk<'a> {
 
     fn about(&self) -> About {
         About {
-            device: self.device_id().map(|id| Subject::Device {
-                namespace: self.asked.caller.id.clone(),
-                id: id.to_owned(),
-            }),
+            device: self
+                .device_id()
+                .map(|id| Subject::Device { namespace: self.asked.caller.id.clone(), id: id.to_owned() }),
             prefix: self.source_ip().and_then(Subject::prefix_of),
             ..self.principal.as_deref().map(About::principal).unwrap_or_default()
         }
@@ -266,11 +267,7 @@ impl<'a> Walk<'a> {
         call.headers.iter().filter(|(name, _)| visible.contains(name)).cloned().collect()
     }
 
-    fn evaluate_question(
-        &mut self,
-        question: &CedarQuestion,
-        snapshot: &Snapshot,
-    ) -> Option<Evaluation> {
+    fn evaluate_question(&mut self, question: &CedarQuestion, snapshot: &Snapshot) -> Option<Evaluation> {
         let nobody = Principal::anonymous();
         let principal = self.principal.clone();
         let principal = principal.as_deref().unwrap_or(&nobody);
@@ -335,7 +332,11 @@ impl<'a> Walk<'a> {
         }
         decision.explanation = self.steps.take().map(|steps| Explanation {
             steps,
-            policy_errors: self.evaluation.as_ref().map(|said| said.policy_errors.clone()).unwrap_or_default(),
+            policy_errors: self
+                .evaluation
+                .as_ref()
+                .map(|said| said.policy_errors.clone())
+                .unwrap_or_default(),
         });
         self.decision = Some(decision);
     }
@@ -396,7 +397,8 @@ impl<'a> Walk<'a> {
     /// Zero unless nothing that the answer may rest on can change before the time is over.
     fn reuse_for(&self, reason: Reason) -> Duration {
         let Some(located) = &self.located else { return Duration::ZERO };
-        let settled = matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
+        let settled =
+            matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
         let riskless = self.risk.as_ref().is_some_and(|risk| risk.score == 0 && !risk.stale);
         let unparametrised = located.path_params.is_empty() && located.query_params.is_empty();
         if !(settled && riskless && unparametrised) {

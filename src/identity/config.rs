@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use super::grant::MayAssert;
 use crate::model::{IssuerAlias, duration};
 
 /// Settings of identity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The token issuers that are trusted; none means that no bearer token is believed.
@@ -32,7 +33,7 @@ impl Default for Config {
 }
 
 /// Bounds of the cache of verified tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// How many verified tokens are kept at most; 0 verifies every token anew.
@@ -48,11 +49,10 @@ impl Default for CacheConfig {
 }
 
 /// One trusted issuer of access tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The first half of the ids of its principals: `corp` makes `corp/alice`.
-    #[schemars(with = "String")]
     pub alias: IssuerAlias,
     /// The exact `iss` of its tokens; compared byte for byte (RFC 9068 section 4).
     pub issuer: String,
@@ -115,7 +115,7 @@ impl IssuerConfig {
 }
 
 /// Where an issuer's tokens say what. Several places for one thing are read together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimsConfig {
     /// Scopes: a string with spaces, or an array.
@@ -151,7 +151,7 @@ impl Default for ClaimsConfig {
 }
 
 /// How a client acting for itself (client credentials) is told from a user; either sign is enough.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkloadRule {
     /// `sub` equals the client's id: what RFC 9068 section 2.2 prescribes for such tokens.

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::DomainId;
 
 /// All values, or those listed. Written `"*"` or as a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "GrantText", into = "GrantText")]
 pub enum Grant {
     All,
@@ -33,7 +34,7 @@ impl Default for Grant {
 }
 
 /// How a grant is written.
-#[derive(Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum GrantText {
     Word(String),
@@ -68,7 +69,7 @@ impl From<Grant> for GrantText {
 }
 
 /// What one issuer may assert. Roles, groups and tenants beyond it are dropped and noted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MayAssert {
     pub roles: Grant,

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ApiId, DomainId, Timestamp};
 
 /// Settings of the inventory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The APIs that are called through the gateways.
@@ -28,14 +29,12 @@ impl Default for Config {
 }
 
 /// One API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiConfig {
-    #[schemars(with = "String")]
     pub id: ApiId,
     /// The policy plane that decides about it.
     #[serde(default)]
-    #[schemars(with = "String")]
     pub domain: DomainId,
     /// Its OpenAPI 3.0 or 3.1 document, YAML or JSON. A relative path starts at the configuration file.
     pub openapi: PathBuf,
@@ -59,7 +58,7 @@ pub struct ApiConfig {
 }
 
 /// What becomes of a refusal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     #[default]

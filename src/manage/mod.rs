@@ -12,9 +12,9 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::store::Replica as ReplicaStatus;
 pub use clients::{NewClient, NewlyCreated};
 pub use signals::ReportedSignal;
-pub use crate::store::Replica as ReplicaStatus;
 pub use status::{BundleStatus, Status};
 
 use crate::audit::{AuditError, Recorder};
@@ -107,8 +107,9 @@ impl Management {
 
 /// The page that a request asks for (AIP-158).
 pub fn page_request(size: i32, token: &str) -> Result<PageRequest, ManageError> {
-    let size = u32::try_from(size)
-        .map_err(|_| ManageError::invalid("page_size", format!("{size} is negative; use 0 for the default")))?;
+    let size = u32::try_from(size).map_err(|_| {
+        ManageError::invalid("page_size", format!("{size} is negative; use 0 for the default"))
+    })?;
     let after = (!token.is_empty()).then(|| token.to_owned());
     Ok(PageRequest { after, ..PageRequest::first(size) })
 }

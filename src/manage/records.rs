@@ -1,12 +1,12 @@
 //! Records of decisions: finding them again.
 
 use super::{ManageError, Management};
-use crate::audit;
+use crate::audit::reader;
 use crate::model::{DecisionId, Page, PageRequest, Record, RecordFilter, Refusals};
 
 impl Management {
     pub async fn get_record(&self, id: DecisionId) -> Result<Record, ManageError> {
-        let record = audit::get(self.store.as_ref(), id).await?;
+        let record = reader::get(self.store.as_ref(), id).await?;
         record.ok_or_else(|| ManageError::NotFound { what: "decision", name: id.to_string() })
     }
 
@@ -21,7 +21,7 @@ impl Management {
             let why = format!("{until} is not after from_time {from}");
             return Err(ManageError::invalid("until_time", why));
         }
-        Ok(audit::list(self.store.as_ref(), filter, page).await?)
+        Ok(reader::list(self.store.as_ref(), filter, page).await?)
     }
 
     pub async fn list_refusals(&self, page: &PageRequest) -> Result<Page<Refusals>, ManageError> {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::DomainId;
 
 /// Settings of the policies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The policy planes by name. A domain that is not named here has no policies, so nothing is allowed in it.
-    #[schemars(with = "BTreeMap<String, DomainConfig>")]
     pub domains: BTreeMap<DomainId, DomainConfig>,
     /// The bytes that the files of one bundle may have together. Case files have the same bound of their own.
     pub max_bundle_bytes: usize,
@@ -33,7 +33,7 @@ impl Config {
 }
 
 /// One policy plane.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DomainConfig {
     /// Directories that are read into one bundle; each is searched for `*.cedar`, `*.cedarschema` and

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::signal::{Effect, SignalKind, kind, kinds};
 use crate::model::SignalLife;
 
 /// Settings of the risk engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Signals that were last known to be complete longer ago than this are stale: the level is at least medium.
@@ -43,7 +44,7 @@ impl Default for Config {
 }
 
 /// What a deployment changes about one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KindOverride {
     /// In log-odds, with the sign of the registered cap; 0 silences the kind.
@@ -51,14 +52,17 @@ pub struct KindOverride {
     pub cap: Option<f64>,
     /// For signals that are reported without a life of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub half_life: Option<HalfLife>,
 }
 
 /// A duration, written like `30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct HalfLife(#[serde(with = "crate::model::duration")] pub Duration);
+pub struct HalfLife(
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub Duration,
+);
 
 /// A setting that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `sqlite:<file>` for the embedded store, or a `postgres://user:password@host/database` URL. A relative file
     /// is looked for in the data directory.
     #[serde(rename = "url")]
-    #[schemars(with = "String")]
     pub location: Location,
     /// Connections to Postgres at most; the embedded store ignores it.
     pub max_connections: u32,
@@ -24,7 +24,7 @@ impl Default for Config {
 }
 
 /// Which backend, and where.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum Location {
     Embedded(PathBuf),

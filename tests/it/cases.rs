@@ -33,7 +33,9 @@ async fn run(door: Door, backend: Backend) {
     assert_eq!(answered.len(), cases.len());
     let mut wrong = Vec::new();
     for (case, decision) in &answered {
-        wrong.extend(case.expect.differences(decision).into_iter().map(|line| format!("{}: {line}", case.name)));
+        wrong.extend(
+            case.expect.differences(decision).into_iter().map(|line| format!("{}: {line}", case.name)),
+        );
     }
     app.running.recorder().flush().await.unwrap();
     let management = app.management().await;
@@ -90,8 +92,11 @@ async fn by_stream(connection: &Connection, requests: Vec<pb::CheckRequest>) -> 
         request: Some(request),
     });
     let answers = connection.decisions().stream_check(iter(messages)).await.unwrap().into_inner();
-    let mut by_id: HashMap<String, pb::Decision> =
-        answers.map(|answer| answer.unwrap()).map(|answer| (answer.id, answer.decision.unwrap())).collect().await;
+    let mut by_id: HashMap<String, pb::Decision> = answers
+        .map(|answer| answer.unwrap())
+        .map(|answer| (answer.id, answer.decision.unwrap()))
+        .collect()
+        .await;
     (0..count).map(|index| by_id.remove(&index.to_string()).unwrap()).collect()
 }
 

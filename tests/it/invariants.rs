@@ -8,8 +8,8 @@ use deodar::app::{App, Config};
 use deodar::audit;
 use deodar::decide::{Asked, Deadline};
 use deodar::model::{
-    ApiCall, ApiGrant, Client, ClientId, Clock, Credential, Decision, Effect, Grants, ManualClock, Query, Question,
-    Reason, Record, Revision, SystemClock, Timestamp,
+    ApiCall, ApiGrant, Client, ClientId, Clock, Credential, Decision, Effect, Grants, ManualClock, Query,
+    Question, Reason, Record, Revision, SystemClock, Timestamp,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ impl Fixture {
         stop.cancel();
         self.app.into_writer().run(stop).await;
         let page = deodar::model::PageRequest::first(100);
-        audit::list(store.as_ref(), &Default::default(), &page).await.unwrap().items
+        audit::reader::list(store.as_ref(), &Default::default(), &page).await.unwrap().items
     }
 }
 
@@ -167,7 +167,8 @@ async fn overload_is_denied_and_counted() {
 #[tokio::test]
 async fn a_full_audit_queue_denies() {
     let fixture = Fixture::with(|config| config.audit.queue = 2.try_into().unwrap()).await;
-    let reasons = [fixture.decide(query()).await, fixture.decide(query()).await, fixture.decide(query()).await];
+    let reasons =
+        [fixture.decide(query()).await, fixture.decide(query()).await, fixture.decide(query()).await];
     let reasons = reasons.map(|decision| decision.reason);
     assert_eq!(reasons, [Reason::Allowed, Reason::Allowed, Reason::Overloaded]);
 }

@@ -37,7 +37,8 @@ async fn a_python_client_made_from_reflection_gets_the_same_answers() {
     let script = repository().join("tests/python/client.py");
     let run = move || Command::new(python).arg(script).env("DEODAR_KEY", key).arg(address).arg(file).output();
     let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{complained}");
     assert_eq!(said.lines().count(), cases.len(), "{said}");
     app.stop().await;

@@ -84,7 +84,9 @@ struct Channels {
 
 impl Channels {
     async fn open(app: &TestApp) -> Self {
-        let open = async |address| Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let open = async |address| {
+            Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+        };
         Self {
             decisions: open(app.running.decisions()).await,
             management: open(app.running.management()).await,
@@ -118,7 +120,15 @@ async fn callers_without_a_known_key_are_refused_everywhere() {
     let stranger = format!("Bearer deodar_stranger_{}", "A".repeat(43));
     let (doubled, bare, basic) = (format!("Bearer {known} {known}"), known.clone(), format!("Basic {known}"));
     for rpc in every_rpc() {
-        let keys = [None, Some(""), Some(&*tampered), Some(&*stranger), Some(&*doubled), Some(&*bare), Some(&*basic)];
+        let keys = [
+            None,
+            Some(""),
+            Some(&*tampered),
+            Some(&*stranger),
+            Some(&*doubled),
+            Some(&*bare),
+            Some(&*basic),
+        ];
         for (index, key) in keys.into_iter().enumerate() {
             // One in 64 keys ends with the letter that the tampered one ends with.
             if key == Some(&format!("Bearer {known}")) {

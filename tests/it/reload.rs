@@ -27,7 +27,8 @@ impl Reload {
         fs::write(folder.path().join("open.cedar"), OPEN).unwrap();
         let more = format!("[policy.domains.live]\ndirectories = [\"{}\"]\n", folder.path().display());
         let api = "[[inventory.apis]]\nid = \"live\"\ndomain = \"live\"\nhosts = [\"live.example.com\"]\n";
-        let document = format!("openapi = \"{}/policies/demo/orders.openapi.yaml\"\n", env!("CARGO_MANIFEST_DIR"));
+        let document =
+            format!("openapi = \"{}/policies/demo/orders.openapi.yaml\"\n", env!("CARGO_MANIFEST_DIR"));
         Self { app: TestApp::start_with(Backend::Sqlite, &format!("{more}{api}{document}")).await, folder }
     }
 
@@ -36,7 +37,12 @@ impl Reload {
     }
 
     async fn reason(&self) -> String {
-        let call = pb::ApiCall { method: "GET".into(), host: "live.example.com".into(), path: "/health".into(), ..pb::ApiCall::default() };
+        let call = pb::ApiCall {
+            method: "GET".into(),
+            host: "live.example.com".into(),
+            path: "/health".into(),
+            ..pb::ApiCall::default()
+        };
         let request = pb::CheckRequest {
             question: Some(pb::Question { kind: Some(pb::question::Kind::Call(call)) }),
             ..pb::CheckRequest::default()
@@ -52,7 +58,8 @@ impl Reload {
     }
 
     async fn readiness(&self, service: &str) -> ServingStatus {
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", self.app.running.decisions()));
+        let channel =
+            tonic::transport::Endpoint::from_shared(format!("http://{}", self.app.running.decisions()));
         let channel = channel.unwrap().connect().await.unwrap();
         let request = HealthCheckRequest { service: service.into() };
         HealthClient::new(channel).check(request).await.unwrap().into_inner().status()
@@ -64,7 +71,10 @@ impl Reload {
                 tokio::task::yield_now().await;
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "{what} did not come about");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(),
+            "{what} did not come about"
+        );
     }
 }
 
@@ -78,7 +88,11 @@ fn replace(path: &Path, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_is_live_at_once_and_a_bad_one_never() {
     let reload = Reload::start().await;
-    assert_eq!(reload.reason().await, "credential_missing", "the API is called `live`, which nothing permits yet");
+    assert_eq!(
+        reload.reason().await,
+        "credential_missing",
+        "the API is called `live`, which nothing permits yet"
+    );
     reload.write(&OPEN.replace("orders", "live"));
     reload.until("the edit", async |reload| reload.reason().await == "allowed").await;
 
@@ -88,12 +102,16 @@ async fn an_edit_is_live_at_once_and_a_bad_one_never() {
     assert!(problems.contains("serving old policies"), "{problems}");
     assert!(problems.contains("open.cedar") && problems.contains("scopez_met"), "{problems}");
     assert_eq!(reload.reason().await, "allowed", "the old policies stay live");
-    reload.until("readiness", async |reload| reload.readiness("readiness").await == ServingStatus::NotServing).await;
+    reload
+        .until("readiness", async |reload| reload.readiness("readiness").await == ServingStatus::NotServing)
+        .await;
     assert_eq!(reload.readiness("").await, ServingStatus::Serving, "decisions go on");
 
     reload.write(CLOSED);
     reload.until("the repair", async |reload| reload.problems().await.is_empty()).await;
     assert_eq!(reload.reason().await, "credential_missing");
-    reload.until("readiness", async |reload| reload.readiness("readiness").await == ServingStatus::Serving).await;
+    reload
+        .until("readiness", async |reload| reload.readiness("readiness").await == ServingStatus::Serving)
+        .await;
     reload.app.stop().await;
 }

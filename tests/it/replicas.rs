@@ -52,7 +52,7 @@ fn token(subject: &str, dir: &std::path::Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_through_one_process_changes_the_decision_of_another() {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::migrated().await;
     let (first_dir, second_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     configuration(first_dir.path(), Some(&database.url), "");
     let first = ServerProcess::start(first_dir.path()).await;
@@ -80,7 +80,9 @@ async fn a_signal_through_one_process_changes_the_decision_of_another() {
     }
     took.sort();
     let (p50, p99) = (took[ROUNDS / 2], took[ROUNDS * 99 / 100]);
-    println!("signal written through one process, decision changed in another: p50 {p50:?}, p99 {p99:?} of {ROUNDS}");
+    println!(
+        "signal written through one process, decision changed in another: p50 {p50:?}, p99 {p99:?} of {ROUNDS}"
+    );
     assert!(p99 < Duration::from_secs(1), "p99 {p99:?}");
 
     // Who passes the revision on need not even wait: a replica that is behind waits instead.

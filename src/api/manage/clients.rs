@@ -135,7 +135,8 @@ fn from_grants(grants: pb::Grants) -> Result<Grants, ManageError> {
 }
 
 fn client(client: Client) -> pb::Client {
-    let Client { id, display_name, roles, grants, key_sha256: _, created_by, created_at, revoked_at } = client;
+    let Client { id, display_name, roles, grants, key_sha256: _, created_by, created_at, revoked_at } =
+        client;
     pb::Client {
         client_id: id.to_string(),
         display_name,

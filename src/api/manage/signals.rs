@@ -71,10 +71,7 @@ fn reported(signal: pb::Signal) -> Result<ReportedSignal, ManageError> {
         source: signal.source,
         evidence: signal.evidence,
         dedup_key: (!signal.dedup_key.is_empty()).then_some(signal.dedup_key),
-        observed_at: signal
-            .observe_time
-            .map(|at| from_timestamp("signals.observe_time", at))
-            .transpose()?,
+        observed_at: signal.observe_time.map(|at| from_timestamp("signals.observe_time", at)).transpose()?,
     })
 }
 

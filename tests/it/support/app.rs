@@ -40,7 +40,7 @@ impl TestApp {
     pub async fn start_with(backend: Backend, more: &str) -> Self {
         let database = match backend {
             Backend::Sqlite => None,
-            Backend::Postgres => Some(Arc::new(TestDatabase::create().await)),
+            Backend::Postgres => Some(Arc::new(TestDatabase::migrated().await)),
         };
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let running = run(dir.path(), database.as_deref(), more).await;
@@ -182,7 +182,11 @@ fn limited() -> pb::Client {
     pb::Client {
         client_id: "limited-gateway".into(),
         roles: vec![pb::Role::Gateway.into()],
-        grants: Some(pb::Grants { apis: vec!["orders".into()], domains: vec!["default".into()], ..pb::Grants::default() }),
+        grants: Some(pb::Grants {
+            apis: vec!["orders".into()],
+            domains: vec!["default".into()],
+            ..pb::Grants::default()
+        }),
         ..pb::Client::default()
     }
 }

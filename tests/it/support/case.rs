@@ -215,7 +215,9 @@ fn cedar_question(cedar: &Cedar) -> pb::CedarQuestion {
 }
 
 fn object(map: &Map<String, Value>) -> prost_types::Struct {
-    prost_types::Struct { fields: map.iter().map(|(name, value)| (name.clone(), proto_value(value))).collect() }
+    prost_types::Struct {
+        fields: map.iter().map(|(name, value)| (name.clone(), proto_value(value))).collect(),
+    }
 }
 
 fn proto_value(value: &Value) -> prost_types::Value {
@@ -279,7 +281,11 @@ impl Expect {
             same("acr values", values.join(" "), challenge.acr_values.join(" "));
         }
         if let Some(seconds) = self.retry_after_s {
-            same("retry after", seconds.to_string(), got.retry_after.map_or(0, |after| after.seconds).to_string());
+            same(
+                "retry after",
+                seconds.to_string(),
+                got.retry_after.map_or(0, |after| after.seconds).to_string(),
+            );
         }
         if let Some(count) = self.policy_errors {
             let found = got.explanation.as_ref().map_or(0, |explained| explained.policy_errors.len());

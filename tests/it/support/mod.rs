@@ -1,7 +1,9 @@
-//! What tests share: a server, tokens, decision cases, a database of their own.
+//! What the integration tests share: a server, tokens, decision cases, a database of their own.
 
 pub mod app;
 pub mod case;
 pub mod postgres;
 pub mod process;
+pub mod raw;
+pub mod store;
 pub mod token;
