@@ -274,11 +274,18 @@ mod tests {
     #[test]
     fn a_status_becomes_its_code_its_message_and_its_violations() {
         let details = ErrorDetails::with_bad_request_violation("client.roles", "give at least one");
-        let told = Status::with_error_details(Code::InvalidArgument, "client.roles: give at least one", details.clone());
+        let told = Status::with_error_details(
+            Code::InvalidArgument,
+            "client.roles: give at least one",
+            details.clone(),
+        );
         let untold = Status::with_error_details(Code::InvalidArgument, "the request is wrong", details);
         let shown = |status| ClientError::from(status).to_string();
         assert_eq!(shown(told), "client.roles: give at least one (invalid_argument)");
-        assert_eq!(shown(untold), "the request is wrong (invalid_argument)\n  client.roles: give at least one");
+        assert_eq!(
+            shown(untold),
+            "the request is wrong (invalid_argument)\n  client.roles: give at least one"
+        );
         assert_eq!(ClientError::from(Status::not_found("x")).code, "not_found");
     }
 }

@@ -95,8 +95,9 @@ impl Create {
         let client = answer.client.context("the server answered without the client")?;
         let mut created = Created { client: client.into(), key: answer.key, revision: answer.revision };
         if let Some(file) = key_out {
-            key::write(&file, &created.key)
-                .with_context(|| format!("the client was made; revoke it: deodar client revoke {}", created.client.client_id))?;
+            key::write(&file, &created.key).with_context(|| {
+                format!("the client was made; revoke it: deodar client revoke {}", created.client.client_id)
+            })?;
             created.key = String::new();
         }
         global.printer().result(&created, Created::human)?;

@@ -117,7 +117,9 @@ mod tests {
     fn a_missing_key_is_told_with_what_makes_one() {
         let folder = tempfile::tempdir().unwrap();
         let told = |purpose| find(&global(folder.path()), purpose).unwrap_err().to_string();
-        assert!(told(Purpose::Decisions).contains("deodar client create my-gateway --role gateway --all-apis"));
+        assert!(
+            told(Purpose::Decisions).contains("deodar client create my-gateway --role gateway --all-apis")
+        );
         assert!(told(Purpose::Management).contains("--data-dir"));
     }
 

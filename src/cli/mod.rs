@@ -181,6 +181,18 @@ mod tests {
         }
     }
 
+    /// Words as a shell takes them; what stands between single quotes is one word, or part of one.
+    fn shell_words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for (index, part) in line.split('\'').enumerate() {
+            let mut pieces = if index % 2 == 0 { part.split(' ').collect() } else { vec![part] }.into_iter();
+            words.last_mut().unwrap().push_str(pieces.next().unwrap_or_default());
+            words.extend(pieces.map(str::to_owned));
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
     /// The first shell command of each example line parses: help that does not work teaches the wrong thing.
     #[test]
     fn every_example_parses() {
@@ -191,9 +203,8 @@ mod tests {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in after.lines().filter_map(|line| line.trim_start().strip_prefix("deodar ")) {
                 let line = line.split("  ").next().unwrap().split(" > ").next().unwrap();
-                let words = line.replace("$(deodar token mint alice)", "eyJ");
-                let words = words.split_whitespace().map(|word| word.trim_matches('\''));
-                let parsed = Cli::try_parse_from(std::iter::once("deodar").chain(words));
+                let words = shell_words(&line.replace("$(deodar token mint alice)", "eyJ"));
+                let parsed = Cli::try_parse_from(std::iter::once("deodar".to_owned()).chain(words));
                 assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
             }
         }

@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn risk_is_printed_with_what_it_is_made_of() {
-        let contribution = pb::RiskContribution { kind: "new_network".into(), points: 47, text: "seen".into() };
+        let contribution =
+            pb::RiskContribution { kind: "new_network".into(), points: 47, text: "seen".into() };
         let answer = pb::GetRiskResponse {
             score: 47,
             level: 2,

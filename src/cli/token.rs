@@ -35,7 +35,7 @@ const MINT_HELP: &str = "\
 Examples:
   deodar token mint alice --role clerk --scope orders:read > token.jwt
   deodar token mint report-job --workload --scope orders:read --lifetime 5m
-  deodar token mint alice --session s-1 --claim department=\"sales\"
+  deodar token mint alice --session s-1 --claim department=sales
 
 Only a server in development mode with the same data directory believes these tokens.";
 

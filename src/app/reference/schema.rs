@@ -63,7 +63,8 @@ impl<'a> Walk<'a> {
         if is_table(resolved) {
             return Field::Table(resolved);
         }
-        if let Some(item) = resolved.get("items").map(|item| self.resolve(item)).filter(|item| is_table(item)) {
+        if let Some(item) = resolved.get("items").map(|item| self.resolve(item)).filter(|item| is_table(item))
+        {
             return Field::List(item);
         }
         let values = resolved.get("additionalProperties").map(|value| self.resolve(value));
@@ -101,7 +102,8 @@ impl<'a> Walk<'a> {
         let required = table.get("required").and_then(Value::as_array);
         let required = required.is_some_and(|keys| keys.iter().any(|name| name == key));
         let default = match default {
-            Some(Value::Null) | None if path.is_empty() && key == "data_dir" => {
+            // Both the types and this machine have a value for it, and neither is anybody else's.
+            _ if path.is_empty() && key == "data_dir" => {
                 Default::Described("the user's folder for application data")
             }
             Some(Value::Null) | None if required => Default::Required,
@@ -181,6 +183,7 @@ fn choices(schema: &Value) -> Option<String> {
 /// The doc comment, its lines joined and its paragraphs kept apart.
 fn text_of(schema: &Value) -> String {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let paragraphs =
+        text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }

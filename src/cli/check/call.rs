@@ -27,7 +27,13 @@ pub fn parse(method: &str, url: &str) -> anyhow::Result<pb::ApiCall> {
         bail!("`{url}` has no host: write https://host/path");
     }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(pb::ApiCall { method: method.to_owned(), host: host.to_owned(), path, secure, ..pb::ApiCall::default() })
+    Ok(pb::ApiCall {
+        method: method.to_owned(),
+        host: host.to_owned(),
+        path,
+        secure,
+        ..pb::ApiCall::default()
+    })
 }
 
 fn is_secure(scheme: &str) -> anyhow::Result<bool> {
@@ -67,7 +73,10 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         let host = "orders.example.com".to_owned();
-        assert_eq!(parts("https://orders.example.com/orders/7?a=1"), (host.clone(), "/orders/7?a=1".into(), true));
+        assert_eq!(
+            parts("https://orders.example.com/orders/7?a=1"),
+            (host.clone(), "/orders/7?a=1".into(), true)
+        );
         assert_eq!(parts("HTTP://orders.example.com"), (host.clone(), "/".into(), false));
         assert_eq!(parts("https://orders.example.com?a=/b"), (host, "/?a=/b".into(), true));
         assert_eq!(parts("http://[::1]:8080/x"), ("[::1]:8080".into(), "/x".into(), false));
@@ -83,7 +92,9 @@ mod tests {
 
     #[test]
     fn what_is_no_call_is_refused() {
-        for wrong in ["orders.example.com", "ftp://h/", "https:///x", "https://u:p@h/", "https://h/#x", "", "://h"] {
+        for wrong in
+            ["orders.example.com", "ftp://h/", "https:///x", "https://u:p@h/", "https://h/#x", "", "://h"]
+        {
             assert!(parse("GET", wrong).is_err(), "{wrong}");
         }
     }

@@ -21,7 +21,7 @@ Examples:
   deodar check GET https://orders.example.com/orders/7 --token-file token.jwt
   deodar check POST https://orders.example.com/orders/7/refund --as User::dev/alice --ip 203.0.113.9 --explain
   deodar check GET https://orders.example.com/orders/7 --token $(deodar token mint alice)
-  deodar check --action Shop::Action::\"view\" --resource Shop::Invoice::\"i-42\" --domain shop --token-file token.jwt
+  deodar check --action 'Shop::Action::\"view\"' --resource 'Shop::Invoice::\"i-42\"' --domain shop --token-file token.jwt
 
 Exit codes: 0 allow, 3 deny (enforced or not), 1 error, 2 wrong command line.
 The client key needs the role `gateway`, and grants for what it states: `--as`, `--ip`, `--device-id`, `--explain`.";
@@ -85,7 +85,8 @@ impl Check {
         let timeout = self.timeout;
         let request = self.request()?;
         let answer = connect::decisions(global).await?.check(request, timeout).await?;
-        let decision = answer.decision.context("the server answered without a decision; treat it as a denial")?;
+        let decision =
+            answer.decision.context("the server answered without a decision; treat it as a denial")?;
         let shown = view::DecisionView::from(decision);
         global.printer().result(&shown, view::human)?;
         Ok(if shown.is_allow() { Exit::Success } else { Exit::Denied })
@@ -157,8 +158,19 @@ mod tests {
     #[test]
     fn a_call_carries_what_the_flags_say() {
         let words = [
-            "GET", URL, "--token", "eyJ", "--header", "X-A: b:c", "--ip", "203.0.113.9", "--device-id", "laptop",
-            "--explain", "--timeout", "500ms",
+            "GET",
+            URL,
+            "--token",
+            "eyJ",
+            "--header",
+            "X-A: b:c",
+            "--ip",
+            "203.0.113.9",
+            "--device-id",
+            "laptop",
+            "--explain",
+            "--timeout",
+            "500ms",
         ];
         let check = parse(&words).unwrap();
         assert_eq!(check.timeout, Duration::from_millis(500));
@@ -167,7 +179,9 @@ mod tests {
         assert_eq!(request.source.unwrap().ip, "203.0.113.9");
         assert_eq!(request.device.unwrap().compliant, None);
         assert!(request.explain);
-        let Some(pb::question::Kind::Call(call)) = request.question.unwrap().kind else { panic!("not a call") };
+        let Some(pb::question::Kind::Call(call)) = request.question.unwrap().kind else {
+            panic!("not a call")
+        };
         assert_eq!((call.headers[0].name.as_str(), call.headers[0].value.as_str()), ("X-A", "b:c"));
     }
 
@@ -197,7 +211,9 @@ mod tests {
     fn a_cedar_question_names_its_domain() {
         let words = ["--action", "S::Action::\"view\"", "--resource", "S::I::\"1\"", "--domain", "shop"];
         let request = parse(&words).unwrap().request().unwrap();
-        let Some(pb::question::Kind::Cedar(cedar)) = request.question.unwrap().kind else { panic!("not Cedar") };
+        let Some(pb::question::Kind::Cedar(cedar)) = request.question.unwrap().kind else {
+            panic!("not Cedar")
+        };
         assert_eq!(cedar.domain, "shop");
         assert_eq!(cedar.action.unwrap(), pb::EntityRef { r#type: "S::Action".into(), id: "view".into() });
     }

@@ -137,7 +137,10 @@ pub fn human(decision: &DecisionView) -> String {
         ("message", decision.message.clone()),
         ("policies", words::commas(&decision.policy_ids)),
         ("obligations", joined(&decision.obligations, obligation_words)),
-        ("challenge", decision.challenge.as_ref().map(|one| one.www_authenticate.clone()).unwrap_or_default()),
+        (
+            "challenge",
+            decision.challenge.as_ref().map(|one| one.www_authenticate.clone()).unwrap_or_default(),
+        ),
         ("retry after", decision.retry_after.clone().unwrap_or_default()),
         ("principal", decision.principal.clone()),
         ("endpoint", decision.endpoint.clone()),

@@ -97,7 +97,12 @@ fn human(report: &Report) -> String {
     let table = output::table(["result", "file", "case", "answer", "policies"], rows);
     let failures: String = report.cases.iter().filter(|case| !case.passed).map(failure).collect();
     let (verdict, colour) = if report.failed == 0 { ("PASS", Colour::Green) } else { ("FAIL", Colour::Red) };
-    format!("{table}\n{failures}\n{}  {} passed, {} failed", colour.paint(verdict), report.passed, report.failed)
+    format!(
+        "{table}\n{failures}\n{}  {} passed, {} failed",
+        colour.paint(verdict),
+        report.passed,
+        report.failed
+    )
 }
 
 fn failure(case: &CaseView) -> String {
