@@ -235,7 +235,8 @@ impl<'a> Walk<'a> {
             format!("evaluate: {} by [{}]", evaluation.reason.as_str(), policies.join(", "))
         });
         if evaluation.reason != Reason::Allowed {
-            self.refuse(evaluation.reason, "the policies' answer");
+            let detail = evaluation.fault.clone().map_or(Cow::Borrowed("the policies' answer"), Cow::Owned);
+            self.refuse(evaluation.reason, detail);
         }
         self.evaluation = Some(evaluation);
     }
@@ -329,6 +330,9 @@ impl<'a> Walk<'a> {
             decision.policies.clone_from(&evaluation.policies);
             decision.obligations.clone_from(&evaluation.obligations);
             decision.retry_after = evaluation.retry_after;
+            if let Some(message) = &evaluation.message {
+                decision.message.clone_from(message);
+            }
         }
         decision.explanation = self.steps.take().map(|steps| Explanation {
             steps,
