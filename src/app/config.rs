@@ -137,6 +137,11 @@ pub enum ConfigError {
 impl Config {
     /// Reads the file (if any), then the environment; what neither sets has its default. Checked as a whole.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_with(file, None)
+    }
+
+    /// Like [`Config::load`], with a data directory that wins over the file and the environment.
+    pub fn load_with(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
             if !file.is_file() {
@@ -144,8 +149,11 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        let mut config: Self = figment
-            .merge(Env::prefixed("DEODAR__").split("__"))
+        let figment = figment.merge(Env::prefixed("DEODAR__").split("__"));
+        let flags = data_dir.map(|folder| Serialized::default("data_dir", folder));
+        let mut config: Self = flags
+            .into_iter()
+            .fold(figment, Figment::merge)
             .extract()
             .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
         config.settle_paths(file.and_then(Path::parent).unwrap_or(Path::new("")));

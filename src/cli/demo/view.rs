@@ -70,7 +70,8 @@ impl Told {
         let colour = if self.effect == "allow" { Colour::Green } else { Colour::Red };
         let policies = if self.policies.is_empty() { "-".to_owned() } else { self.policies.join(", ") };
         let asked = format!("{:>2}  {}\n    {}", self.step, self.title, self.call);
-        let answered = format!("{}  {:26} policy {policies}", colour.paint(&format!("{:5}", self.effect)), self.reason);
+        let answered =
+            format!("{}  {:26} policy {policies}", colour.paint(&format!("{:5}", self.effect)), self.reason);
         let risk = match self.risk.score {
             0 => "risk 0".to_owned(),
             score => format!("risk {score} ({})", self.risk.reasons.join(", ")),
@@ -101,7 +102,8 @@ pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told
     let (decisions, management) = (running.decisions(), running.management());
     let last = told.last().map(|told| told.decision_id.as_str()).unwrap_or_default();
     let folder = folder.display();
-    let program = std::env::current_exe().map_or_else(|_| "deodar".to_owned(), |path| path.display().to_string());
+    let program =
+        std::env::current_exe().map_or_else(|_| "deodar".to_owned(), |path| path.display().to_string());
     format!(
         "
 The server stays up: decisions at {decisions}, management at {management}. Ctrl-C stops it. In another terminal:
