@@ -56,7 +56,7 @@ impl Workers {
                 // Policies are evaluated recursively, and Cedar wants room for it.
                 .stack_size(8 * 1024 * 1024)
                 .spawn(move || {
-                    let result = run(connections, routes, gate, stop);
+                    let result = run(connections, routes, gate, &stop);
                     // Whoever started the threads has gone; there is nobody to tell.
                     let _ = tell.send(result);
                 })
@@ -100,7 +100,7 @@ fn run(
     connections: mpsc::Receiver<TcpStream>,
     routes: Routes,
     gate: AuthenticateCallers,
-    stop: Stop,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serving = async {
