@@ -10,6 +10,8 @@ mod cases;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_online;
+#[cfg(test)]
 mod config_docs;
 #[cfg(test)]
 mod invariants;
