@@ -8,6 +8,8 @@ mod architecture;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod python;
