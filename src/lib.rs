@@ -11,10 +11,11 @@
 //!   score. [`policy`]: Cedar, and nobody else names it. [`store`]: durable state. [`audit`]: every decision leaves a
 //!   record. These six do not know each other, but for `audit -> store`.
 //! - [`decide`]: the hot path; read [`decide::Decider::decide`] top to bottom. [`manage`]: what administrators do.
-//! - [`api`]: the front doors, wire <-> model. [`app`]: puts everything together. `cli`: the commands.
+//! - [`api`]: the front doors, wire <-> model. [`app`]: puts everything together. [`cli`]: the commands.
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod decide;
 pub mod identity;
 pub mod inventory;

@@ -10,6 +10,7 @@ pub mod layers;
 mod manage;
 mod native;
 pub mod pb;
+pub mod plain;
 pub mod status;
 mod wire;
 

@@ -119,7 +119,7 @@ pub fn caller_refused(refusal: &CallerRefusal, rpc: &str) -> Status {
 }
 
 /// A management request that failed.
-pub fn manage_error(error: &ManageError) -> Status {
+fn manage_error(error: &ManageError) -> Status {
     let (code, reason) = match error {
         ManageError::Invalid { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
         ManageError::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
@@ -141,9 +141,15 @@ pub fn manage_error(error: &ManageError) -> Status {
     Status::with_error_details(code, error.to_string(), details)
 }
 
+impl From<ManageError> for Status {
+    fn from(error: ManageError) -> Self {
+        manage_error(&error)
+    }
+}
+
 /// A call that is wrong as a whole, before there is a question to decide.
 pub fn invalid_call(field: &'static str, why: String) -> Status {
-    manage_error(&ManageError::Invalid { field, why })
+    ManageError::Invalid { field, why }.into()
 }
 
 /// The stream of a client whose key was revoked meanwhile.

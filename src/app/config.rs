@@ -76,6 +76,8 @@ pub struct ServerConfig {
     /// The listener for management.
     #[schemars(with = "String")]
     pub management: SocketAddr,
+    /// Threads that only decide; 0: one for each core that the process may use.
+    pub decision_threads: usize,
     /// Listen beyond loopback without TLS. Client keys and tokens then cross the network readable, so do this only
     /// where something else encrypts it, for example a service mesh.
     pub plaintext_beyond_loopback: bool,
@@ -90,6 +92,7 @@ impl Default for ServerConfig {
         Self {
             decisions: SocketAddr::from(([127, 0, 0, 1], 7350)),
             management: SocketAddr::from(([127, 0, 0, 1], 7351)),
+            decision_threads: 0,
             plaintext_beyond_loopback: false,
             drain_timeout: Duration::from_secs(10),
         }
@@ -134,6 +137,11 @@ pub enum ConfigError {
 impl Config {
     /// Reads the file (if any), then the environment; what neither sets has its default. Checked as a whole.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_with(file, None)
+    }
+
+    /// Like [`Config::load`], with a data directory that wins over the file and the environment.
+    pub fn load_with(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
             if !file.is_file() {
@@ -141,8 +149,11 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        let mut config: Self = figment
-            .merge(Env::prefixed("DEODAR__").split("__"))
+        let figment = figment.merge(Env::prefixed("DEODAR__").split("__"));
+        let flags = data_dir.map(|folder| Serialized::default("data_dir", folder));
+        let mut config: Self = flags
+            .into_iter()
+            .fold(figment, Figment::merge)
             .extract()
             .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
         config.settle_paths(file.and_then(Path::parent).unwrap_or(Path::new("")));

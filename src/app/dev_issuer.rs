@@ -135,14 +135,19 @@ impl DevIssuer {
 
     /// With the key kept in this folder; makes both when they are not there. Only the owner may read the file.
     pub fn open(dir: &Path) -> Result<Self, DevIssuerError> {
-        let path = dir.join(Self::FILE);
-        match read_key(&path) {
-            Err(DevIssuerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let key = SigningKey::generate(Algorithm::EdDsa)?;
-                write_key(dir, &path, &key.to_pkcs8()?)?;
-                Ok(Self { key })
-            }
-            read => read.map(|key| Self { key }),
+        if let Some(kept) = Self::find(dir)? {
+            return Ok(kept);
+        }
+        let key = SigningKey::generate(Algorithm::EdDsa)?;
+        write_key(dir, &dir.join(Self::FILE), &key.to_pkcs8()?)?;
+        Ok(Self { key })
+    }
+
+    /// With the key kept in this folder; `None` when there is none.
+    pub fn find(dir: &Path) -> Result<Option<Self>, DevIssuerError> {
+        match read_key(&dir.join(Self::FILE)) {
+            Err(DevIssuerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(|key| Some(Self { key })),
         }
     }
 

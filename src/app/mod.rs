@@ -9,17 +9,23 @@ pub mod config;
 pub mod dev_issuer;
 mod lifecycle;
 mod listener;
+mod migrate;
 mod policies;
+pub mod reference;
 mod run;
 mod shipped;
 mod telemetry;
+mod verify;
+mod workers;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;
 pub use config::Config;
 pub use lifecycle::cancel_on_signal;
+pub use migrate::migrate;
 pub use run::Running;
 pub use shipped::unpack as unpack_policies;
+pub use verify::verify;
 
 use std::sync::Arc;
 

@@ -35,4 +35,4 @@ pub use finding::{Finding, PolicyErrors, PolicyWarning, Severity};
 pub use obligations::{ANNOTATIONS, AnnotationRule};
 pub use question::{QuestionError, QuestionInput, QuestionPrincipal};
 pub use snapshot::{PolicyEffect, PolicyFacts, Snapshot};
-pub use vocabulary::{VOCABULARY, VOCABULARY_VERSION};
+pub use vocabulary::{VOCABULARY, VOCABULARY_VERSION, VocabularyError, vocabulary_json};

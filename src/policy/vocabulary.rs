@@ -26,6 +26,17 @@ pub(super) fn fragment() -> Result<&'static SchemaFragment, &'static str> {
     FRAGMENT.as_ref().map_err(String::as_str)
 }
 
+/// The built-in schema in Cedar's JSON form.
+pub fn vocabulary_json() -> Result<serde_json::Value, VocabularyError> {
+    let fragment = fragment().map_err(|why| VocabularyError(why.to_owned()))?;
+    fragment.clone().to_json_value().map_err(|error| VocabularyError(error.to_string()))
+}
+
+/// The built-in schema cannot be read or written; only a broken build could do that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the built-in vocabulary is damaged: {0}")]
+pub struct VocabularyError(String);
+
 /// Whether a Cedar namespace is the vocabulary's own, or inside it.
 pub(super) fn owns(namespace: &str) -> bool {
     namespace.split("::").next() == Some(NAMESPACE)
@@ -39,6 +50,12 @@ mod tests {
     fn the_vocabulary_parses_into_one_namespace() {
         let namespaces: Vec<_> = fragment().unwrap().namespaces().flatten().map(|n| n.to_string()).collect();
         assert_eq!(namespaces, [NAMESPACE]);
+    }
+
+    #[test]
+    fn the_vocabulary_has_a_json_form() {
+        let json = vocabulary_json().unwrap();
+        assert!(json["api"]["entityTypes"]["Endpoint"].is_object(), "{json}");
     }
 
     #[test]

@@ -8,6 +8,10 @@ mod architecture;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod config_docs;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod invariants;

@@ -50,6 +50,7 @@ fn token(subject: &str, dir: &std::path::Path) -> String {
     serde_yaml_ng::from_str::<TokenSpec>(&spec).unwrap().mint(dir)
 }
 
+#[expect(clippy::print_stdout, reason = "the measured times are part of what the test shows")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_through_one_process_changes_the_decision_of_another() {
     let database = TestDatabase::migrated().await;

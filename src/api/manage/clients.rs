@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tonic::{Request, Response, Status};
 
-use super::{Door, caller, from_duration, parse, refuse, timestamp};
+use super::{Door, caller, from_duration, parse, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::client_service_server::ClientService;
 use crate::api::wire;
@@ -18,8 +18,8 @@ impl ClientService for Door {
         request: Request<pb::CreateClientRequest>,
     ) -> Result<Response<pb::CreateClientResponse>, Status> {
         let by = caller(&request)?;
-        let new = new_client(request.into_inner().client.unwrap_or_default()).map_err(refuse)?;
-        let created = self.management.create_client(new, &by).await.map_err(refuse)?;
+        let new = new_client(request.into_inner().client.unwrap_or_default())?;
+        let created = self.management.create_client(new, &by).await?;
         Ok(Response::new(pb::CreateClientResponse {
             client: Some(client(created.client)),
             key: created.key.expose().to_owned(),
@@ -31,8 +31,8 @@ impl ClientService for Door {
         &self,
         request: Request<pb::GetClientRequest>,
     ) -> Result<Response<pb::GetClientResponse>, Status> {
-        let id = parse("client_id", &request.into_inner().client_id).map_err(refuse)?;
-        let found = self.management.get_client(&id).await.map_err(refuse)?;
+        let id = parse("client_id", &request.into_inner().client_id)?;
+        let found = self.management.get_client(&id).await?;
         Ok(Response::new(pb::GetClientResponse { client: Some(client(found)) }))
     }
 
@@ -41,8 +41,8 @@ impl ClientService for Door {
         request: Request<pb::ListClientsRequest>,
     ) -> Result<Response<pb::ListClientsResponse>, Status> {
         let request = request.into_inner();
-        let page = page_request(request.page_size, &request.page_token).map_err(refuse)?;
-        let listed = self.management.list_clients(&page).await.map_err(refuse)?;
+        let page = page_request(request.page_size, &request.page_token)?;
+        let listed = self.management.list_clients(&page).await?;
         let (clients, next_page_token) = into_parts(listed);
         let clients = clients.into_iter().map(client).collect();
         Ok(Response::new(pb::ListClientsResponse { clients, next_page_token }))
@@ -53,8 +53,8 @@ impl ClientService for Door {
         request: Request<pb::RevokeClientRequest>,
     ) -> Result<Response<pb::RevokeClientResponse>, Status> {
         let by = caller(&request)?;
-        let id = parse("client_id", &request.into_inner().client_id).map_err(refuse)?;
-        let (revoked, revision) = self.management.revoke_client(&id, &by).await.map_err(refuse)?;
+        let id = parse("client_id", &request.into_inner().client_id)?;
+        let (revoked, revision) = self.management.revoke_client(&id, &by).await?;
         let client = Some(client(revoked));
         Ok(Response::new(pb::RevokeClientResponse { client, revision: revision.to_string() }))
     }

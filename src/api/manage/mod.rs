@@ -38,11 +38,6 @@ fn caller<T>(request: &Request<T>) -> Result<Arc<Client>, Status> {
         .ok_or_else(|| status::caller_refused(&CallerRefusal::Missing, "this RPC"))
 }
 
-/// Turns the error of a use case into a status.
-fn refuse(error: ManageError) -> Status {
-    status::manage_error(&error)
-}
-
 /// Reads a field that must be there.
 fn parse<T>(field: &'static str, text: &str) -> Result<T, ManageError>
 where

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::{Door, from_timestamp, parse, parse_optional, refuse, timestamp};
+use super::{Door, from_timestamp, parse, parse_optional, timestamp};
 use crate::api::pb::decision as decision_pb;
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::decision_record_service_server::DecisionRecordService;
@@ -18,8 +18,8 @@ impl DecisionRecordService for Door {
         &self,
         request: Request<pb::GetDecisionRecordRequest>,
     ) -> Result<Response<pb::GetDecisionRecordResponse>, Status> {
-        let id = parse("decision_id", &request.into_inner().decision_id).map_err(refuse)?;
-        let found = self.management.get_record(id).await.map_err(refuse)?;
+        let id = parse("decision_id", &request.into_inner().decision_id)?;
+        let found = self.management.get_record(id).await?;
         Ok(Response::new(pb::GetDecisionRecordResponse { record: Some(record(found)) }))
     }
 
@@ -28,9 +28,9 @@ impl DecisionRecordService for Door {
         request: Request<pb::ListDecisionRecordsRequest>,
     ) -> Result<Response<pb::ListDecisionRecordsResponse>, Status> {
         let request = request.into_inner();
-        let page = page_request(request.page_size, &request.page_token).map_err(refuse)?;
-        let filter = filter(request).map_err(refuse)?;
-        let listed = self.management.list_records(&filter, &page).await.map_err(refuse)?;
+        let page = page_request(request.page_size, &request.page_token)?;
+        let filter = filter(request)?;
+        let listed = self.management.list_records(&filter, &page).await?;
         let (records, next_page_token) = into_parts(listed);
         let records = records.into_iter().map(record).collect();
         Ok(Response::new(pb::ListDecisionRecordsResponse { records, next_page_token }))
@@ -41,8 +41,8 @@ impl DecisionRecordService for Door {
         request: Request<pb::ListRefusalsRequest>,
     ) -> Result<Response<pb::ListRefusalsResponse>, Status> {
         let request = request.into_inner();
-        let page = page_request(request.page_size, &request.page_token).map_err(refuse)?;
-        let listed = self.management.list_refusals(&page).await.map_err(refuse)?;
+        let page = page_request(request.page_size, &request.page_token)?;
+        let listed = self.management.list_refusals(&page).await?;
         let (rows, next_page_token) = into_parts(listed);
         let refusals = rows.into_iter().map(refusals).collect();
         Ok(Response::new(pb::ListRefusalsResponse { refusals, next_page_token }))

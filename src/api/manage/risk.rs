@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Door, parse, refuse};
+use super::{Door, parse};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::risk_service_server::RiskService;
 use crate::model::{RiskFlags, RiskReason};
@@ -15,8 +15,8 @@ impl RiskService for Door {
     ) -> Result<Response<pb::GetRiskResponse>, Status> {
         let subjects = request.into_inner().subjects;
         let subjects = subjects.iter().map(|subject| parse("subjects", subject));
-        let subjects = subjects.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-        let (risk, revision) = self.management.get_risk(subjects).map_err(refuse)?;
+        let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
+        let (risk, revision) = self.management.get_risk(subjects)?;
         Ok(Response::new(pb::GetRiskResponse {
             score: risk.score.into(),
             level: risk.level.number().into(),

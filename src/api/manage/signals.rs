@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Door, caller, from_duration, from_timestamp, parse, parse_optional, refuse, timestamp};
+use super::{Door, caller, from_duration, from_timestamp, parse, parse_optional, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::signal::Life;
 use crate::api::pb::manage::signal_service_server::SignalService;
@@ -18,8 +18,8 @@ impl SignalService for Door {
     ) -> Result<Response<pb::RecordSignalsResponse>, Status> {
         let by = caller(&request)?;
         let signals = request.into_inner().signals.into_iter().map(reported);
-        let signals = signals.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-        let (recorded, revision) = self.management.record_signals(signals, &by).await.map_err(refuse)?;
+        let signals = signals.collect::<Result<Vec<_>, _>>()?;
+        let (recorded, revision) = self.management.record_signals(signals, &by).await?;
         let signals = recorded.into_iter().map(signal).collect();
         Ok(Response::new(pb::RecordSignalsResponse { signals, revision: revision.to_string() }))
     }
@@ -29,13 +29,13 @@ impl SignalService for Door {
         request: Request<pb::ListSignalsRequest>,
     ) -> Result<Response<pb::ListSignalsResponse>, Status> {
         let request = request.into_inner();
-        let page = page_request(request.page_size, &request.page_token).map_err(refuse)?;
+        let page = page_request(request.page_size, &request.page_token)?;
         let filter = SignalFilter {
-            subject: parse_optional("subject", &request.subject).map_err(refuse)?,
+            subject: parse_optional("subject", &request.subject)?,
             kind: (!request.kind.is_empty()).then_some(request.kind),
             include_cleared: request.include_cleared,
         };
-        let listed = self.management.list_signals(&filter, &page).await.map_err(refuse)?;
+        let listed = self.management.list_signals(&filter, &page).await?;
         let (signals, next_page_token) = into_parts(listed);
         let signals = signals.into_iter().map(signal).collect();
         Ok(Response::new(pb::ListSignalsResponse { signals, next_page_token }))
@@ -47,9 +47,9 @@ impl SignalService for Door {
     ) -> Result<Response<pb::ClearSignalResponse>, Status> {
         let by = caller(&request)?;
         let request = request.into_inner();
-        let id = parse("signal_id", &request.signal_id).map_err(refuse)?;
+        let id = parse("signal_id", &request.signal_id)?;
         let cleared = self.management.clear_signal(id, request.reason, &by).await;
-        let (cleared, revision) = cleared.map_err(refuse)?;
+        let (cleared, revision) = cleared?;
         let signal = Some(signal(cleared));
         Ok(Response::new(pb::ClearSignalResponse { signal, revision: revision.to_string() }))
     }

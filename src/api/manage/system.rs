@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Door, refuse, timestamp};
+use super::{Door, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::system_service_server::SystemService;
 use crate::manage::{self, BundleStatus, ReplicaStatus};
@@ -13,7 +13,7 @@ impl SystemService for Door {
         &self,
         _request: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
-        let status = self.management.status().await.map_err(refuse)?;
+        let status = self.management.status().await?;
         Ok(Response::new(answer(status)))
     }
 }

@@ -22,13 +22,14 @@ pub enum Backend {
 /// A running server and everything to talk to it. Call [`TestApp::stop`] at the end.
 pub struct TestApp {
     pub running: Running,
-    pub dir: Arc<TempDir>,
+    pub dir: TempDir,
     pub admin_key: Secret,
     /// A gateway that is granted everything.
     pub gateway_key: Secret,
     /// A gateway that may ask about API `orders` only, and assert nothing.
     pub limited_key: Secret,
-    database: Option<Arc<TestDatabase>>,
+    /// Dropped, and with it the database, when the server is gone.
+    _database: Option<TestDatabase>,
 }
 
 impl TestApp {
@@ -40,34 +41,15 @@ impl TestApp {
     pub async fn start_with(backend: Backend, more: &str) -> Self {
         let database = match backend {
             Backend::Sqlite => None,
-            Backend::Postgres => Some(Arc::new(TestDatabase::migrated().await)),
+            Backend::Postgres => Some(TestDatabase::migrated().await),
         };
-        let dir = Arc::new(tempfile::tempdir().unwrap());
-        let running = run(dir.path(), database.as_deref(), more).await;
+        let dir = tempfile::tempdir().unwrap();
+        let running = run(dir.path(), database.as_ref(), more).await;
         let admin_key = read_key(&dir.path().join(ADMINISTRATOR_KEY)).unwrap();
         let management = connect(running.management(), &admin_key).await;
         let gateway_key = create_client(&management, all_granted()).await;
         let limited_key = create_client(&management, limited()).await;
-        Self { running, dir, admin_key, gateway_key, limited_key, database }
-    }
-
-    /// A second process' worth of server on the same database, with the same development issuer.
-    pub async fn replica(&self) -> Self {
-        let dir = Arc::new(tempfile::tempdir().unwrap());
-        fs::copy(self.dir.path().join("dev-issuer.pk8"), dir.path().join("dev-issuer.pk8")).unwrap();
-        let running = run(dir.path(), self.database.as_deref(), "").await;
-        Self {
-            running,
-            dir,
-            admin_key: self.admin_key.clone(),
-            gateway_key: self.gateway_key.clone(),
-            limited_key: self.limited_key.clone(),
-            database: self.database.clone(),
-        }
-    }
-
-    pub fn database_url(&self) -> &str {
-        &self.database.as_deref().expect("this server runs on SQLite").url
+        Self { running, dir, admin_key, gateway_key, limited_key, _database: database }
     }
 
     /// A connection to the decision listener.
@@ -78,10 +60,6 @@ impl TestApp {
     /// A connection to the management listener, as administrator.
     pub async fn management(&self) -> Connection {
         connect(self.running.management(), &self.admin_key).await
-    }
-
-    pub async fn management_as(&self, key: &Secret) -> Connection {
-        connect(self.running.management(), key).await
     }
 
     pub async fn stop(self) {

@@ -1,0 +1,187 @@
+//! `status`: what a replica serves, and what is wrong with it.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::output::Colour;
+use super::{Global, connect, output, words};
+use crate::api::pb::manage as pb;
+use crate::api::plain;
+
+const AFTER_HELP: &str = "\
+Examples:
+  deodar status
+  deodar status --management http://127.0.0.1:7351 --output json
+
+Exit code 1: the replica cannot decide.";
+
+/// Tells what a replica serves, and whether anything is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Status {}
+
+impl Status {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let answer = connect::management(global).await?.get_status(pb::GetStatusRequest {}).await?;
+        let status = StatusView::from(answer);
+        global.printer().result(&status, human)?;
+        Ok(Exit::success_if(status.ready))
+    }
+}
+
+/// Status as it is printed.
+#[derive(Debug, Serialize)]
+struct StatusView {
+    version: String,
+    replica: String,
+    store: String,
+    revision: String,
+    ready: bool,
+    problems: Vec<String>,
+    bundles: Vec<BundleView>,
+    apis: Vec<String>,
+    issuers: Vec<String>,
+    signals: u64,
+    records_queued: u64,
+    records_stored: u64,
+    replicas: Vec<ReplicaView>,
+}
+
+#[derive(Debug, Serialize)]
+struct BundleView {
+    domain: String,
+    digest: String,
+    policies: u32,
+    activate_time: String,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReplicaView {
+    replica_id: String,
+    version: String,
+    address: String,
+    start_time: String,
+    seen_time: String,
+    revision: String,
+    bundle_digest: String,
+}
+
+impl From<pb::GetStatusResponse> for StatusView {
+    fn from(status: pb::GetStatusResponse) -> Self {
+        Self {
+            version: status.version,
+            replica: status.replica,
+            store: status.store,
+            revision: status.revision,
+            ready: status.ready,
+            problems: status.problems,
+            bundles: status.bundles.into_iter().map(bundle).collect(),
+            apis: status.apis,
+            issuers: status.issuers,
+            signals: status.signals,
+            records_queued: status.records_queued,
+            records_stored: status.records_stored,
+            replicas: status.replicas.into_iter().map(replica).collect(),
+        }
+    }
+}
+
+fn bundle(bundle: pb::LiveBundle) -> BundleView {
+    BundleView {
+        domain: bundle.domain,
+        digest: bundle.digest,
+        policies: bundle.policies,
+        activate_time: words::moment_or_empty(plain::moment(bundle.activate_time)),
+        warnings: bundle.warnings,
+    }
+}
+
+fn replica(replica: pb::Replica) -> ReplicaView {
+    ReplicaView {
+        replica_id: replica.replica_id,
+        version: replica.version,
+        address: replica.address,
+        start_time: words::moment_or_empty(plain::moment(replica.start_time)),
+        seen_time: words::moment_or_empty(plain::moment(replica.seen_time)),
+        revision: replica.revision,
+        bundle_digest: replica.bundle_digest,
+    }
+}
+
+fn human(status: &StatusView) -> String {
+    let facts = output::fields([
+        ("version", status.version.clone()),
+        ("replica", status.replica.clone()),
+        ("store", status.store.clone()),
+        ("revision", status.revision.clone()),
+        ("apis", words::commas(&status.apis)),
+        ("issuers", words::commas(&status.issuers)),
+        ("signals", status.signals.to_string()),
+        ("records", format!("{} stored, {} queued", status.records_stored, status.records_queued)),
+    ]);
+    let mut parts = vec![verdict(status), facts];
+    if !status.bundles.is_empty() {
+        parts.push(bundles(&status.bundles));
+    }
+    if !status.replicas.is_empty() {
+        parts.push(replicas(&status.replicas));
+    }
+    parts.join("\n\n")
+}
+
+fn verdict(status: &StatusView) -> String {
+    let (word, colour) = match (status.ready, status.problems.is_empty()) {
+        (true, true) => ("READY", Colour::Green),
+        (true, false) => ("READY, with problems", Colour::Yellow),
+        (false, _) => ("NOT READY", Colour::Red),
+    };
+    let problems = status.problems.iter().map(|problem| format!("\n  {}", output::printable(problem)));
+    format!("{}{}", colour.paint(word), problems.collect::<String>())
+}
+
+fn bundles(bundles: &[BundleView]) -> String {
+    let rows = bundles.iter().map(|bundle| {
+        [
+            bundle.domain.clone(),
+            bundle.policies.to_string(),
+            words::short_moment(&bundle.activate_time),
+            bundle.digest.clone(),
+        ]
+    });
+    let table = output::table(["domain", "policies", "live since", "bundle"], rows);
+    let warnings = bundles.iter().flat_map(|bundle| &bundle.warnings);
+    let warnings = warnings.map(|warning| format!("\n  warning: {}", output::printable(warning)));
+    format!("{table}{}", warnings.collect::<String>())
+}
+
+fn replicas(replicas: &[ReplicaView]) -> String {
+    let rows = replicas.iter().map(|replica| {
+        [
+            replica.replica_id.clone(),
+            replica.version.clone(),
+            replica.address.clone(),
+            words::short_moment(&replica.seen_time),
+            replica.revision.clone(),
+        ]
+    });
+    output::table(["replica", "version", "address", "last seen", "revision"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_stand_first() {
+        let answer = pb::GetStatusResponse {
+            ready: true,
+            problems: vec!["serving old policies: a.cedar:1:1: no".to_owned()],
+            ..pb::GetStatusResponse::default()
+        };
+        let text = human(&StatusView::from(answer));
+        assert!(text.contains("READY, with problems"), "{text}");
+        assert!(text.lines().nth(1).unwrap().contains("serving old policies"), "{text}");
+    }
+}
