@@ -272,6 +272,9 @@ impl Live {
                     tracing::warn!(signal = %signal.id, kind = signal.kind, "a signal of an unknown kind is ignored");
                 }
             }
+            ChangeBody::Unknown { noun } => {
+                tracing::warn!(noun, "a change that this version cannot read is skipped");
+            }
         }
     }
 }
