@@ -89,8 +89,12 @@ mod tests {
 
     #[test]
     fn an_api_whose_domain_has_no_policies_is_named_with_its_domain() {
-        let api =
-            "[[inventory.apis]]\nid = \"orders\"\ndomain = \"shop\"\nhosts = [\"orders.example.com\"]\n";
+        let api = concat!(
+            "[[inventory.apis]]\nid = \"orders\"\ndomain = \"shop\"\nhosts = [\"orders.example.com\"]\n",
+            "openapi = \"",
+            env!("CARGO_MANIFEST_DIR"),
+            "/policies/demo/orders.openapi.yaml\"\n"
+        );
         let load = |toml: &str| {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("deodar.toml");
