@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deodar::app::{App, Config};
+use deodar::app::{App, Config, verify};
 use deodar::audit;
 use deodar::decide::{Asked, Deadline};
 use deodar::model::{
-    ApiCall, ApiGrant, Client, ClientId, Clock, Credential, Decision, Effect, Grants, ManualClock, Query,
-    Question, Reason, Record, Revision, SystemClock, Timestamp,
+    ApiCall, ApiGrant, CedarQuestion, Client, ClientId, Clock, Credential, Decision, DomainId, Effect,
+    EntityRef, Grants, ManualClock, Query, Question, Reason, Record, Revision, SystemClock, Timestamp,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -202,9 +202,32 @@ async fn stale_signals_close_sensitive_endpoints_first_and_then_all() {
 
 #[tokio::test]
 async fn a_domain_without_policies_is_not_ready() {
-    let fixture = Fixture::with(|config| config.policy.domains.clear()).await;
-    let decision = fixture.decide(query()).await;
+    let mut fixture = Fixture::new().await;
+    let nowhere: DomainId = "nowhere".parse().unwrap();
+    fixture.caller.grants.domains.insert(nowhere.clone());
+    let entity = |kind: &str| EntityRef { entity_type: kind.into(), id: "one".into() };
+    let question = CedarQuestion {
+        domain: nowhere,
+        principal: None,
+        action: entity("Action"),
+        resource: entity("Thing"),
+        entities: Vec::new(),
+        context: Default::default(),
+    };
+    let decision = fixture.decide(Query { question: Question::Cedar(question), ..query() }).await;
     assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::NotReady));
+}
+
+#[tokio::test]
+async fn an_api_in_a_domain_without_policies_keeps_the_server_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = configuration(dir.path(), None, "");
+    config.policy.domains.clear();
+    let checked = format!("{:#}", verify(&config).unwrap_err());
+    let built = App::build(config, Arc::new(SystemClock::new())).await.err().unwrap();
+    for error in [checked, format!("{built:#}")] {
+        assert!(error.contains("`orders`") && error.contains("[policy.domains.default]"), "{error}");
+    }
 }
 
 #[tokio::test]
