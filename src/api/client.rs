@@ -26,11 +26,7 @@ use crate::model::Secret;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("`{url}` is not the URL of a Deodar listener; write http://host:port")]
-    InvalidUrl {
-        url: String,
-        #[source]
-        source: tonic::transport::Error,
-    },
+    InvalidUrl { url: String },
     #[error(
         "nothing answers at {url}; is the server running? Start one with `deodar serve` or `deodar demo`"
     )]
@@ -120,8 +116,10 @@ pub struct Connection {
 impl Connection {
     /// Connects, waiting a few seconds at most. `url` is `http://host:port`.
     pub async fn open(url: &str, key: &Secret) -> Result<Self, ConnectError> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|source| ConnectError::InvalidUrl { url: url.to_owned(), source })?
+        let invalid = || ConnectError::InvalidUrl { url: url.to_owned() };
+        let plain = Some(url).filter(|url| url.starts_with("http://")).ok_or_else(invalid)?;
+        let endpoint = Endpoint::from_shared(plain.to_owned())
+            .map_err(|_| invalid())?
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);
         let channel = endpoint
@@ -270,6 +268,15 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_url_is_told_apart_from_a_server_that_is_away() {
+        let key = Secret::new("deodar_x_y");
+        for wrong in ["", "nonsense", "127.0.0.1:7350", "https://127.0.0.1:7350", "http://a b"] {
+            let error = Connection::open(wrong, &key).await.err().unwrap();
+            assert!(matches!(error, ConnectError::InvalidUrl { .. }), "{wrong}: {error}");
+        }
+    }
 
     #[test]
     fn a_status_becomes_its_code_its_message_and_its_violations() {

@@ -76,6 +76,8 @@ pub struct ServerConfig {
     /// The listener for management.
     #[schemars(with = "String")]
     pub management: SocketAddr,
+    /// Threads that only decide; 0: one for each core that the process may use.
+    pub decision_threads: usize,
     /// Listen beyond loopback without TLS. Client keys and tokens then cross the network readable, so do this only
     /// where something else encrypts it, for example a service mesh.
     pub plaintext_beyond_loopback: bool,
@@ -90,6 +92,7 @@ impl Default for ServerConfig {
         Self {
             decisions: SocketAddr::from(([127, 0, 0, 1], 7350)),
             management: SocketAddr::from(([127, 0, 0, 1], 7351)),
+            decision_threads: 0,
             plaintext_beyond_loopback: false,
             drain_timeout: Duration::from_secs(10),
         }

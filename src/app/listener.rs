@@ -1,6 +1,6 @@
 //! A listener: an address, bound before anything runs, and the routes it serves.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -28,6 +28,14 @@ impl Listener {
     /// Where it really listens, when port 0 was asked for.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The next connection, detached from this runtime so that another one can serve it.
+    pub async fn accept(&self) -> std::io::Result<TcpStream> {
+        let (connection, _) = self.socket.accept().await?;
+        connection.set_nodelay(true)?;
+        // It stays non-blocking, as the other runtime needs it.
+        connection.into_std()
     }
 
     /// Serves until told to stop; then lets calls under way finish.

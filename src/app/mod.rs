@@ -16,6 +16,7 @@ mod run;
 mod shipped;
 mod telemetry;
 mod verify;
+mod workers;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;

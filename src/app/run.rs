@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::build::App;
 use super::config::Config;
 use super::listener::Listener;
+use super::workers::{Stop, Workers};
 use crate::api::layers::AuthenticateCallers;
 use crate::api::{self, Health};
 use crate::audit::Recorder;
@@ -37,7 +38,7 @@ pub struct Running {
     store: Arc<dyn Store>,
     replica: String,
     /// Ends the listeners.
-    drain: CancellationToken,
+    doors: Stop,
     /// Ends what works behind them, once they are done.
     stop: CancellationToken,
     listeners: JoinHandle<anyhow::Result<()>>,
@@ -46,7 +47,7 @@ pub struct Running {
 
 impl Running {
     pub(super) fn start(app: App) -> Self {
-        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let (doors_stop, stop) = (Stop::default(), CancellationToken::new());
         let background = TaskTracker::new();
         let heart = Heart {
             store: Arc::clone(&app.store),
@@ -60,7 +61,7 @@ impl Running {
         background.spawn(app.writer.run(stop.clone()));
         background.spawn(Arc::clone(&app.live).follow(Arc::clone(&app.store), follow, stop.clone()));
         background.spawn(app.policies.watch(stop.clone()));
-        background.spawn(report_health(app.health.clone(), Arc::clone(&app.live), drain.clone()));
+        background.spawn(report_health(app.health.clone(), Arc::clone(&app.live), doors_stop.drain.clone()));
         background.spawn(heart.beat(stop.clone()));
         background.close();
         let doors = Doors {
@@ -68,18 +69,19 @@ impl Running {
             decider: app.decider,
             management: app.management,
             health: app.health.clone(),
+            threads: app.config.server.decision_threads,
         };
         Self {
             decisions: app.decisions.address(),
             management: app.management_listener.address(),
-            listeners: tokio::spawn(doors.open(app.decisions, app.management_listener, drain.clone())),
+            listeners: tokio::spawn(doors.open(app.decisions, app.management_listener, doors_stop.clone())),
             config: app.config,
             live: app.live,
             recorder: app.recorder,
             health: app.health,
             store: app.store,
             replica: app.replica,
-            drain,
+            doors: doors_stop,
             stop,
             background,
         }
@@ -123,10 +125,11 @@ impl Running {
     /// Stops: takes no more calls, lets those under way finish, then stores what is still queued.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.health.report(false, false).await;
-        self.drain.cancel();
+        self.doors.drain.cancel();
         let ended = tokio::time::timeout(self.config.server.drain_timeout, &mut self.listeners).await;
         if ended.is_err() {
             tracing::warn!("calls were still under way after the drain timeout; they are cut off");
+            self.doors.cut.cancel();
             self.listeners.abort();
         }
         self.stop_background().await;
@@ -152,25 +155,20 @@ struct Doors {
     decider: Arc<Decider>,
     management: Arc<Management>,
     health: Health,
+    threads: usize,
 }
 
 impl Doors {
     /// Serves at both listeners; when one ends, so does the other.
-    async fn open(
-        self,
-        decisions: Listener,
-        management: Listener,
-        drain: CancellationToken,
-    ) -> anyhow::Result<()> {
+    async fn open(self, decisions: Listener, management: Listener, stop: Stop) -> anyhow::Result<()> {
         let routes = api::decision_routes(&self.decider, &self.health)?;
-        let decisions = decisions.serve(routes, self.gate.clone(), drain.clone());
+        let workers = Workers::start(self.threads, &routes, &self.gate, &stop)?;
+        let decisions = workers.serve(decisions, stop.drain.clone());
         let routes = api::management_routes(&self.management, &self.health)?;
-        let management = management.serve(routes, self.gate, drain.clone());
-        let both_end = |ended| {
-            drain.cancel();
-            ended
-        };
-        let (decisions, management) = tokio::join!(decisions.map(both_end), management.map(both_end));
+        let management = management.serve(routes, self.gate, stop.drain.clone());
+        let end_both = || stop.drain.cancel();
+        let (decisions, management) =
+            tokio::join!(decisions.inspect(|_| end_both()), management.inspect(|_| end_both()));
         decisions.context("the decision listener failed")?;
         management.context("the management listener failed")
     }

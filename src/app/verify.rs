@@ -10,9 +10,11 @@ use crate::identity::Identity;
 use crate::inventory::Inventory;
 use crate::model::ApiId;
 use crate::policy::{Snapshot, directory};
+use crate::risk::Signals;
 
-/// Checks key sets, API documents and policies. Returns warnings; fails with the first error.
+/// Checks risk settings, key sets, API documents and policies. Returns warnings; fails with the first error.
 pub fn verify(config: &Config) -> anyhow::Result<Vec<String>> {
+    Signals::new(config.risk.clone())?;
     Identity::new(&config.identity, &config.base_dir)?;
     let inventory = Inventory::load(&config.inventory, &config.base_dir)?;
     let apis: BTreeSet<ApiId> = inventory.apis().iter().map(|api| api.id.clone()).collect();

@@ -204,7 +204,7 @@ impl Revoke {
         let client = answer.client.context("the server answered without the client")?;
         let revoked = Revoked { client: client.into(), revision: answer.revision };
         global.printer().result(&revoked, |revoked| {
-            format!("{}\nrevision  {}", revoked.client.human(), revoked.revision)
+            format!("{}\n\nrevision  {}", revoked.client.human(), revoked.revision)
         })?;
         Ok(Exit::Success)
     }

@@ -49,7 +49,7 @@ Without --key-file the CLI presents the key in DEODAR_KEY, or the one it finds i
 
 /// A policy decision point for zero-trust APIs.
 #[derive(Debug, Parser)]
-#[command(name = "deodar", version, propagate_version = true, after_help = AFTER_HELP)]
+#[command(name = "deodar", version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

@@ -43,6 +43,14 @@ impl Output {
         }
     }
 
+    /// Prints the names of the columns over items that come one by one; programs need none.
+    pub fn heading(&self, text: &str) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => print(text),
+            Format::Json => Ok(()),
+        }
+    }
+
     /// Prints one of several results as it comes: a line for people, or one JSON object on one line.
     pub fn item<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         match self.format {

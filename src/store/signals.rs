@@ -49,23 +49,21 @@ pub trait Signals {
     async fn live_signals(&self, after: Timestamp) -> Result<(Vec<Signal>, Revision), StoreError>;
 }
 
-impl NewSignal {
-    /// The signal that this becomes when it is recorded.
-    pub(super) fn recorded(self, id: SignalId, by: ClientId, at: Timestamp) -> Signal {
-        Signal {
-            id,
-            subject: self.subject,
-            kind: self.kind,
-            strength: self.strength,
-            confidence: self.confidence,
-            life: self.life,
-            source: self.source,
-            evidence: self.evidence,
-            dedup_key: self.dedup_key,
-            observed_at: self.observed_at,
-            recorded_by: by,
-            recorded_at: at,
-            cleared: None,
-        }
+/// The signal that a new one becomes when it is recorded.
+pub(super) fn signal_of(new: NewSignal, id: SignalId, by: ClientId, at: Timestamp) -> Signal {
+    Signal {
+        id,
+        subject: new.subject,
+        kind: new.kind,
+        strength: new.strength,
+        confidence: new.confidence,
+        life: new.life,
+        source: new.source,
+        evidence: new.evidence,
+        dedup_key: new.dedup_key,
+        observed_at: new.observed_at,
+        recorded_by: by,
+        recorded_at: at,
+        cleared: None,
     }
 }

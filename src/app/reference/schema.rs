@@ -11,7 +11,7 @@ const NAME: &str = "<name>";
 /// Reads the schema of the whole configuration.
 pub fn sections(schema: &Value, defaults: &Value) -> Vec<Section> {
     let mut walk = Walk { root: schema, found: Vec::new() };
-    walk.table(schema, Vec::new(), Shape::Table, text_of(schema), defaults);
+    walk.table(schema, &[], Shape::Table, &text_of(schema), defaults);
     walk.found
 }
 
@@ -30,28 +30,29 @@ enum Field<'a> {
 
 impl<'a> Walk<'a> {
     /// Adds a table, then the tables inside it.
-    fn table(&mut self, schema: &'a Value, path: Vec<String>, shape: Shape, text: String, defaults: &Value) {
+    fn table(&mut self, schema: &'a Value, path: &[String], shape: Shape, text: &str, defaults: &Value) {
         let properties = schema.get("properties").and_then(Value::as_object);
-        let mut section = Section { path: path.clone(), shape, text, knobs: Vec::new() };
+        let mut section = Section { path: path.to_vec(), shape, text: text.to_owned(), knobs: Vec::new() };
         let place = self.found.len();
         for (key, field) in properties.into_iter().flatten() {
             let default = defaults.get(key).or_else(|| field.get("default"));
-            let inner = |last: &[&str]| {
-                let names = [key.as_str()].into_iter().chain(last.iter().copied()).map(str::to_owned);
-                path.iter().cloned().chain(names).collect::<Vec<_>>()
-            };
+            let inner = [path, &[key.to_owned()]].concat();
             let text = text_of(field);
             match self.classify(field) {
                 Field::Knob(resolved) => {
-                    section.knobs.push(self.knob(schema, key, field, resolved, default, &path, shape));
+                    let required = is_required(schema, key);
+                    section.knobs.push(self.knob(&section, key, field, resolved, default, required));
                 }
                 Field::Table(table) => {
                     let shape = if shape == Shape::Table { shape } else { Shape::Inner };
                     let text = if text.is_empty() { text_of(table) } else { text };
-                    self.table(table, inner(&[]), shape, text, default.unwrap_or(&Value::Null));
+                    self.table(table, &inner, shape, &text, default.unwrap_or(&Value::Null));
                 }
-                Field::List(item) => self.table(item, inner(&[]), Shape::List, text, &Value::Null),
-                Field::Map(item) => self.table(item, inner(&[NAME]), Shape::Map, text, &Value::Null),
+                Field::List(item) => self.table(item, &inner, Shape::List, &text, &Value::Null),
+                Field::Map(item) => {
+                    let inner = [inner.as_slice(), &[NAME.to_owned()]].concat();
+                    self.table(item, &inner, Shape::Map, &text, &Value::Null);
+                }
             }
         }
         self.found.insert(place, section);
@@ -88,22 +89,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one knob is known from all of these places")]
     fn knob(
         &self,
-        table: &Value,
+        section: &Section,
         key: &str,
         field: &Value,
         resolved: &'a Value,
         default: Option<&Value>,
-        path: &[String],
-        shape: Shape,
+        required: bool,
     ) -> Knob {
-        let required = table.get("required").and_then(Value::as_array);
-        let required = required.is_some_and(|keys| keys.iter().any(|name| name == key));
         let default = match default {
             // Both the types and this machine have a value for it, and neither is anybody else's.
-            _ if path.is_empty() && key == "data_dir" => {
+            _ if section.path.is_empty() && key == "data_dir" => {
                 Default::Described("the user's folder for application data")
             }
             Some(Value::Null) | None if required => Default::Required,
@@ -111,12 +108,13 @@ impl<'a> Walk<'a> {
             Some(value) => Default::Value(value.clone()),
         };
         let own = text_of(field);
-        let variable = || format!("DEODAR__{}", [path, &[key.to_owned()]].concat().join("__").to_uppercase());
+        let path = || [section.path.as_slice(), &[key.to_owned()]].concat();
+        let variable = || format!("DEODAR__{}", path().join("__").to_uppercase());
         Knob {
             key: key.to_owned(),
             kind: self.kind(resolved, &default),
             text: if own.is_empty() { text_of(resolved) } else { own },
-            environment: (shape == Shape::Table).then(variable),
+            environment: (section.shape == Shape::Table).then(variable),
             default,
         }
     }
@@ -148,6 +146,11 @@ impl<'a> Walk<'a> {
             other => other.to_owned(),
         }
     }
+}
+
+fn is_required(table: &Value, key: &str) -> bool {
+    let required = table.get("required").and_then(Value::as_array);
+    required.is_some_and(|keys| keys.iter().any(|name| name == key))
 }
 
 fn is_null(schema: &Value) -> bool {

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::exit::Exit;
-use super::{Global, connect, words};
+use super::{Global, connect, output, words};
 use crate::api::pb::decision as pb;
 use crate::model::PrincipalId;
 
@@ -50,8 +50,6 @@ pub struct Check {
     /// What the gateway tells policies about the call; may be repeated.
     #[arg(long = "metadata", value_name = "NAME=VALUE", value_parser = parse_metadata, requires = "method")]
     metadata: Vec<(String, String)>,
-    #[command(flatten)]
-    cedar: cedar::CedarFlags,
     /// The client's address.
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
@@ -70,6 +68,8 @@ pub struct Check {
     /// How long to wait for the decision; the server answers a denial before that.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = words::parse_span)]
     timeout: Duration,
+    #[command(flatten)]
+    cedar: cedar::CedarFlags,
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {
@@ -82,13 +82,16 @@ fn parse_metadata(text: &str) -> Result<(String, String), String> {
 
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let timeout = self.timeout;
+        let (timeout, explain) = (self.timeout, self.explain);
         let request = self.request()?;
         let answer = connect::decisions(global).await?.check(request, timeout).await?;
         let decision =
             answer.decision.context("the server answered without a decision; treat it as a denial")?;
         let shown = view::DecisionView::from(decision);
         global.printer().result(&shown, view::human)?;
+        if explain && !shown.is_explained() {
+            output::note("There is no explanation: the client is not granted `explain`.");
+        }
         Ok(if shown.is_allow() { Exit::Success } else { Exit::Denied })
     }
 

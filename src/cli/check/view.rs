@@ -74,6 +74,10 @@ impl DecisionView {
     pub fn is_allow(&self) -> bool {
         self.effect == "allow"
     }
+
+    pub const fn is_explained(&self) -> bool {
+        self.explanation.is_some()
+    }
 }
 
 impl From<pb::Decision> for DecisionView {

@@ -71,8 +71,9 @@ async fn start(folder: PathBuf, brief: bool) -> anyhow::Result<(Running, PathBuf
 async fn play(running: &Running, folder: &Path, output: Output) -> anyhow::Result<Vec<Told>> {
     let mut story = Story::begin(running, folder).await?;
     let mut told = Vec::new();
+    output.heading(&view::heading())?;
     while let Some(decision) = story.next().await? {
-        output.item(&decision, Told::line)?;
+        output.item(&decision, Told::row)?;
         told.push(decision);
     }
     story.end().await?;

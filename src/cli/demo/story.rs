@@ -48,20 +48,35 @@ const STEPS: [Step; 13] = [
     step("Alice, a clerk, reads an order", Some(Bearer::Alice), "GET", (ORDERS, "/orders/7")),
     step("Nobody in particular reads an order", None, "GET", (ORDERS, "/orders/7")),
     step("Alice comes back with an expired token", Some(Bearer::AliceExpired), "GET", (ORDERS, "/orders/7")),
-    step("Alice places an order; her scopes are for reading", Some(Bearer::Alice), "POST", (ORDERS, "/orders")),
+    step("Alice places one; her scopes are for reading", Some(Bearer::Alice), "POST", (ORDERS, "/orders")),
     step("Maria, a manager, places it", Some(Bearer::Maria), "POST", (ORDERS, "/orders")),
     step("Alice reads her own account", Some(Bearer::Alice), "GET", (ACCOUNTS, "/accounts/alice")),
     step("Alice reads the account of Bob", Some(Bearer::Alice), "GET", (ACCOUNTS, "/accounts/bob")),
-    step("A job calls an endpoint that nobody declared", Some(Bearer::Reporter), "GET", (ORDERS, "/debug/heap")),
-    step("Somebody tries to climb out of the path", Some(Bearer::Alice), "GET", (ORDERS, "/orders/..%2fadmin")),
+    step("A job calls what nobody declared", Some(Bearer::Reporter), "GET", (ORDERS, "/debug/heap")),
+    step(
+        "Somebody tries to climb out of the path",
+        Some(Bearer::Alice),
+        "GET",
+        (ORDERS, "/orders/..%2fadmin"),
+    ),
     Step {
         signals: &["new_network", "new_device"],
-        ..step("Alice's token turns up in a new network, on a new device", Some(Bearer::Alice), "GET", (ACCOUNTS, "/accounts/alice"))
+        ..step(
+            "Her token turns up: new network, new device",
+            Some(Bearer::Alice),
+            "GET",
+            (ACCOUNTS, "/accounts/alice"),
+        )
     },
-    step("Alice proves it is her with a second factor", Some(Bearer::AliceSteppedUp), "GET", (ACCOUNTS, "/accounts/alice")),
+    step("Alice shows a second factor", Some(Bearer::AliceSteppedUp), "GET", (ACCOUNTS, "/accounts/alice")),
     Step {
         signals: &["session_revoked"],
-        ..step("Security revokes the session", Some(Bearer::AliceSteppedUp), "GET", (ACCOUNTS, "/accounts/alice"))
+        ..step(
+            "Security revokes the session",
+            Some(Bearer::AliceSteppedUp),
+            "GET",
+            (ACCOUNTS, "/accounts/alice"),
+        )
     },
 ];
 
@@ -148,7 +163,9 @@ impl Story {
             Bearer::Alice | Bearer::AliceSteppedUp | Bearer::AliceExpired => {
                 ("alice", TokenKind::User, "clerk", ["orders:read", "accounts:read"].as_slice())
             }
-            Bearer::Maria => ("maria", TokenKind::User, "manager", ["orders:read", "orders:write"].as_slice()),
+            Bearer::Maria => {
+                ("maria", TokenKind::User, "manager", ["orders:read", "orders:write"].as_slice())
+            }
             Bearer::Reporter => ("reporter", TokenKind::Client, "reporter", ["orders:read"].as_slice()),
         };
         let mut request = MintRequest::new(kind, subject, now);

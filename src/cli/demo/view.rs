@@ -65,18 +65,33 @@ impl Told {
         }
     }
 
-    /// Two lines: what was asked, and what was answered.
-    pub fn line(&self) -> String {
+    /// A row of the table; see [`heading`].
+    pub fn row(&self) -> String {
         let colour = if self.effect == "allow" { Colour::Green } else { Colour::Red };
+        let effect = colour.paint(&format!("{:EFFECT$}", self.effect));
         let policies = if self.policies.is_empty() { "-".to_owned() } else { self.policies.join(", ") };
-        let asked = format!("{:>2}  {}\n    {}", self.step, self.title, self.call);
-        let answered = format!("{}  {:26} policy {policies}", colour.paint(&format!("{:5}", self.effect)), self.reason);
-        let risk = match self.risk.score {
-            0 => "risk 0".to_owned(),
-            score => format!("risk {score} ({})", self.risk.reasons.join(", ")),
-        };
-        format!("{asked}\n    {answered}; {risk}; {} us", self.latency_us)
+        let risk = self.risk.score.to_string();
+        let latency = format!("{} us", self.latency_us);
+        format!(
+            "{:>2}  {:TITLE$}  {effect}  {:REASON$}  {risk:>RISK$}  {latency:>LATENCY$}  {policies}",
+            self.step, self.title, self.reason
+        )
     }
+}
+
+/// Widths of the columns. Rows are printed as they come, so nothing can be measured first.
+const TITLE: usize = 48;
+const EFFECT: usize = 6;
+const REASON: usize = 20;
+const RISK: usize = 4;
+const LATENCY: usize = 8;
+
+/// The names of the columns.
+pub fn heading() -> String {
+    format!(
+        "{:>2}  {:TITLE$}  {:EFFECT$}  {:REASON$}  {:>RISK$}  {:>LATENCY$}  {}",
+        "#", "STEP", "EFFECT", "REASON", "RISK", "LATENCY", "POLICIES"
+    )
 }
 
 fn told_risk(risk: &pb::Risk) -> RiskTold {
@@ -101,7 +116,8 @@ pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told
     let (decisions, management) = (running.decisions(), running.management());
     let last = told.last().map(|told| told.decision_id.as_str()).unwrap_or_default();
     let folder = folder.display();
-    let program = std::env::current_exe().map_or_else(|_| "deodar".to_owned(), |path| path.display().to_string());
+    let program =
+        std::env::current_exe().map_or_else(|_| "deodar".to_owned(), |path| path.display().to_string());
     format!(
         "
 The server stays up: decisions at {decisions}, management at {management}. Ctrl-C stops it. In another terminal:

@@ -57,7 +57,7 @@ impl EmbeddedStore {
             // A revocation that was acknowledged survives a power cut.
             .synchronous(SqliteSynchronous::Full);
         let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(2 * BUSY_TIMEOUT);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        let writer = connect_patiently(pool(1), &options).await.map_err(failed)?;
         // Readers must not hold a snapshot longer than one call, or the WAL could never be emptied.
         let readers = pool(READERS).connect_lazy_with(options.clone());
         Ok(Self { writer, readers, wake: Wake::new(options) })
@@ -90,15 +90,43 @@ impl Store for EmbeddedStore {
     }
 }
 
+/// Turning a new file to WAL does not wait for another process that is doing the same, so this waits.
+async fn connect_patiently(
+    pool: SqlitePoolOptions,
+    options: &SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::Database(error)) if is_locked(error.as_ref()) && waited < BUSY_TIMEOUT => {
+                tokio::time::sleep(PAUSE).await;
+                waited += PAUSE;
+            }
+            connected => return connected,
+        }
+    }
+}
+
 /// Judges an error met while trying to `action`.
 fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
     move |source| StoreError::of_database(BACKEND, action, passes, source)
 }
 
-/// Whether the error is one that passes: BUSY, LOCKED, IOERR, FULL or CANTOPEN, in the low byte of the extended code.
+/// Whether the error is one that passes.
 fn passes(error: &dyn DatabaseError) -> bool {
-    let code = error.code().and_then(|code| code.parse::<i32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
+    // IOERR, FULL and CANTOPEN.
+    is_locked(error) || matches!(primary_code(error), Some(10 | 13 | 14))
+}
+
+/// BUSY or LOCKED.
+fn is_locked(error: &dyn DatabaseError) -> bool {
+    matches!(primary_code(error), Some(5 | 6))
+}
+
+/// The low byte of SQLite's extended result code: <https://www.sqlite.org/rescode.html>.
+fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
+    error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff)
 }
 
 /// SQLite gives its WAL and shared-memory files the mode of the database file, so making that private makes all so.
@@ -136,6 +164,21 @@ mod tests {
             let mode = std::fs::metadata(&file).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", file.display());
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn several_may_open_and_migrate_a_new_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deodar.db");
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let path = path.clone();
+            opening.spawn(async move {
+                let store = EmbeddedStore::open(&path).await.unwrap();
+                store.migrate().await.unwrap()
+            });
+        }
+        assert_eq!(opening.join_all().await.iter().filter(|applied| **applied > 0).count(), 1);
     }
 
     #[tokio::test]

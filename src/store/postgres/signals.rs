@@ -13,6 +13,7 @@ use crate::model::{
     Timestamp,
 };
 use crate::store::cursor::{self, Cursor};
+use crate::store::signals::signal_of;
 use crate::store::{Feed, RecordedSignal, Signals, StoreError, body};
 
 const RECORDING: &str = "record signals";
@@ -35,7 +36,7 @@ impl Signals for PostgresStore {
             let known = find_duplicate(&mut write, new, by).await?;
             let refreshed = known.is_some();
             let (id, recorded_at) = known.unwrap_or_else(|| (SignalId::generate(), at));
-            let signal = new.clone().recorded(id, by.clone(), recorded_at);
+            let signal = signal_of(new.clone(), id, by.clone(), recorded_at);
             keep(&mut write, &signal).await?;
             write.record(&ChangeBody::Signal(signal.clone()))?;
             recorded.push(RecordedSignal { signal, refreshed });

@@ -133,12 +133,15 @@ async fn many_writers_make_one_gapless_order_for_a_follower(test: TestStore) {
     }
     // The follower asks only for what is above the last number it has seen, while they write.
     let (mut last, mut seen) = (Revision::default(), Vec::new());
-    while seen.len() < WRITERS * EACH {
-        for change in test.store.changes_after(last, 7).await.unwrap() {
-            last = change.revision;
-            seen.push(last.number);
+    let following = async {
+        while seen.len() < WRITERS * EACH {
+            for change in test.store.changes_after(last, 7).await.unwrap() {
+                last = change.revision;
+                seen.push(last.number);
+            }
         }
-    }
+    };
+    timeout(LONG, following).await.expect("every change is seen");
     writers.join_all().await;
     assert!(seen.iter().copied().eq(1..=(WRITERS * EACH) as u64), "{seen:?}");
     assert_eq!(test.store.current_revision().await.unwrap(), last);
