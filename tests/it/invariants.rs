@@ -69,8 +69,11 @@ impl Fixture {
     }
 
     fn asked(&self, timeout: Option<Duration>) -> Asked<'_> {
-        let deadline = Deadline::after(timeout, self.app.decider().config(), self.clock.as_ref());
-        Asked { caller: &self.caller, rpc: RPC, deadline }
+        let config = self.app.decider().config();
+        let arrival = self.app.decider().arrive();
+        let deadline = Deadline::after(arrival.at, timeout, config);
+        let (patience, overloaded) = (config.at_least_wait, arrival.overloaded);
+        Asked { caller: &self.caller, rpc: RPC, deadline, patience, overloaded }
     }
 
     async fn decide(&self, query: Query) -> Decision {

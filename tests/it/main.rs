@@ -10,7 +10,11 @@ mod cases;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_online;
+#[cfg(test)]
 mod config_docs;
+#[cfg(test)]
+mod docs;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
