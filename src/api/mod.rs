@@ -8,6 +8,7 @@ pub mod client;
 mod deadline;
 mod health;
 pub mod layers;
+pub mod load;
 mod manage;
 mod native;
 pub mod pb;

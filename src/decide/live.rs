@@ -239,6 +239,11 @@ impl Live {
             }
             changes.iter().for_each(|change| self.apply(change));
             self.move_to(last);
+            if changes.iter().any(|change| matches!(change.body, ChangeBody::Unknown { .. })) {
+                // What could not be read may have mattered: the tables themselves have the last word.
+                self.load(store).await?;
+                continue;
+            }
             // Whoever is always a little behind is not out of touch.
             if last.covers(current) {
                 self.in_contact_at(asked_at);

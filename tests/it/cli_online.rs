@@ -168,3 +168,42 @@ async fn what_the_server_refuses_is_told_with_the_field() {
     assert!(refused.stderr.starts_with("error: signals") && refused.stdout.is_empty());
     app.stop().await;
 }
+
+/// A server whose answers are as they should be; how fast they are is not for a test.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bench_checks_every_answer_in_every_mode() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let shell = Shell::of(&app);
+    let short = ["bench", "--warmup", "0s", "--duration", "200ms", "--connections", "2", "--concurrency", "2"];
+    let few = ["--principals", "2", "--batch-size", "5", "--output", "json"];
+    for mode in
+        [&["--mode", "unary"][..], &["--mode", "batch"], &["--mode", "stream"], &["--rate", "50"], &["--anonymous"]]
+    {
+        let few = if mode == ["--anonymous"] { &few[2..] } else { &few[..] };
+        let ended = shell.run(&[&short, few, mode].concat()).await;
+        assert_eq!(ended.code, Some(0), "{mode:?}: {}{}", ended.stdout, ended.stderr);
+        let report = ended.json();
+        let decided = report["decisions"].as_u64().unwrap();
+        let of_one_call = if mode == ["--mode", "batch"] { 5 } else { 1 };
+        assert!(decided > 0, "{mode:?}");
+        assert_eq!(decided, report["calls"].as_u64().unwrap() * of_one_call);
+        assert_eq!(report["errors"]["wrong"], 0);
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bench_times_nothing_that_is_not_answered_as_expected() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let shell = Shell::of(&app);
+    let file = app.dir.path().join("questions.yaml");
+    std::fs::write(&file, format!("- {{method: GET, url: '{ORDER}', expect: allow}}")).unwrap();
+    let file = file.to_str().unwrap();
+    let asked = ["bench", "--warmup", "0s", "--duration", "100ms", "--requests", file];
+    let refused = shell.run(&asked).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("deny (credential_missing), not allow"), "{}", refused.stderr);
+    let trusted = shell.run(&[&asked[..], &["--trust-answers"]].concat()).await;
+    assert_eq!(trusted.code, Some(0), "{}", trusted.stderr);
+    app.stop().await;
+}
