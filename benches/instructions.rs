@@ -28,10 +28,18 @@ const MOST_DECISIONS: usize = 10_000;
 fn fillers(count: usize) -> String {
     let filler = |number: usize| {
         let scope = match number % 4 {
-            0 => format!("principal in api::Role::\"role-{number}\", action == api::Action::\"GET\", resource in api::Service::\"accounts\""),
-            1 => format!("principal == api::User::\"dev/user-{number}\", action in api::Action::\"read\", resource in api::Service::\"orders\""),
-            2 => format!("principal is api::User in api::Group::\"group-{number}\", action == api::Action::\"POST\", resource is api::Endpoint"),
-            _ => format!("principal is api::Workload, action == api::Action::\"GET\", resource == api::Endpoint::\"other/GET /{number}\""),
+            0 => format!(
+                "principal in api::Role::\"role-{number}\", action == api::Action::\"GET\", resource in api::Service::\"accounts\""
+            ),
+            1 => format!(
+                "principal == api::User::\"dev/user-{number}\", action in api::Action::\"read\", resource in api::Service::\"orders\""
+            ),
+            2 => format!(
+                "principal is api::User in api::Group::\"group-{number}\", action == api::Action::\"POST\", resource is api::Endpoint"
+            ),
+            _ => format!(
+                "principal is api::Workload, action == api::Action::\"GET\", resource == api::Endpoint::\"other/GET /{number}\""
+            ),
         };
         format!("@id(\"filler-{number}\")\npermit ({scope})\nwhen {{ context.scopes_met }};\n")
     };
@@ -55,7 +63,14 @@ fn snapshot(count: usize) -> anyhow::Result<Snapshot> {
 
 /// Those of the shipped files that can apply to the question, so that few and many policies have the same candidates.
 fn small(shipped: &BundleSource) -> Vec<SourceFile> {
-    let applying = ["orders.cedar", "unmet-scopes.cedar", "undeclared-endpoints.cedar", "unbound-tokens.cedar", "stale-signals.cedar", "long-lived-tokens.cedar"];
+    let applying = [
+        "orders.cedar",
+        "unmet-scopes.cedar",
+        "undeclared-endpoints.cedar",
+        "unbound-tokens.cedar",
+        "stale-signals.cedar",
+        "long-lived-tokens.cedar",
+    ];
     let applies = |file: &&SourceFile| applying.iter().any(|name| file.path.ends_with(name));
     shipped.files().iter().filter(applies).cloned().collect()
 }
@@ -84,8 +99,10 @@ impl Bench {
     fn decide(&self, turn: usize) -> anyhow::Result<Effect> {
         let query = self.queries.get(turn % self.queries.len()).context("there are no queries")?.clone();
         let decider = self.app.decider();
-        let deadline = Deadline::after(None, decider.config(), self.clock.as_ref());
-        let asked = Asked { caller: &self.gateway, rpc: "bench", deadline };
+        let arrival = decider.arrive();
+        let deadline = Deadline::after(arrival.at, None, decider.config());
+        let (patience, overloaded) = (Duration::ZERO, arrival.overloaded);
+        let asked = Asked { caller: &self.gateway, rpc: "bench", deadline, patience, overloaded };
         Ok(one_decision(decider, asked, query))
     }
 }
