@@ -3,8 +3,9 @@
 //! The shipped pillar `request-rates.cedar` allows 60 writes of an endpoint a minute; `fixtures/rates` has smaller
 //! numbers. The counters alone, under many threads, are here too: `risk` itself knows no threads.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use deodar::api::client::Connection;
 use deodar::api::pb::{decision as pb, manage};
@@ -121,8 +122,8 @@ async fn refused_calls_count_for_who_proved_who_they_are() {
         assert_eq!(reason(&gateway, write(&without)).await, "insufficient_scope", "write {number}");
     }
     assert_eq!(reason(&gateway, write(&with)).await, "rate_limited");
-    // A token that proves nothing uses up nobody's rate.
-    let spec = "{ subject: dave, roles: [manager], scopes: ['orders:write'], spoil: payload }";
+    // A token that proves nothing uses up nobody's rate: this one gives itself a role under the old signature.
+    let spec = "{ subject: dave, scopes: ['orders:write'], spoil: payload }";
     let forged = serde_yaml_ng::from_str::<TokenSpec>(spec).unwrap().mint(app.dir.path());
     let forged = pb::Credential { kind: Some(pb::credential::Kind::BearerToken(forged)) };
     for _ in 1..=60 {
@@ -231,13 +232,16 @@ fn count(counters: &RateCounters, principal: &PrincipalId, now: Timestamp) -> Ra
 const THREADS: usize = 8;
 const CALLS: u32 = 5_000;
 
-/// The largest rate of a principal that all threads count for, and the one at the end. Each thread runs `between` in
-/// between.
-fn count_together(counters: &RateCounters, between: impl Fn(usize, u32, Timestamp) + Sync) -> Rate {
+/// The rate, in the end, of a principal that all threads count for. After each call of theirs they run `between`, and
+/// time goes on by `step`.
+fn count_together(
+    counters: &RateCounters,
+    step: Duration,
+    between: impl Fn(usize, u32, Timestamp) + Sync,
+) -> Rate {
     let start = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
-    // Time goes on by a microsecond a call, so the whole fits into every window.
-    let micros = AtomicI64::new(0);
-    let now = || Timestamp::from_micros(start.micros() + micros.fetch_add(1, Ordering::Relaxed));
+    let steps = AtomicU32::new(0);
+    let now = || start.plus(step * steps.fetch_add(1, Ordering::Relaxed));
     let shared = user(0);
     thread::scope(|scope| {
         for number in 0..THREADS {
@@ -257,7 +261,8 @@ fn count_together(counters: &RateCounters, between: impl Fn(usize, u32, Timestam
 fn threads_that_count_together_lose_nothing() {
     let counters = RateCounters::new(&risk::Config::default());
     let all = u32::try_from(THREADS).unwrap() * CALLS + 1;
-    let rate = count_together(&counters, |number, _, now| {
+    // The whole fits into a second.
+    let rate = count_together(&counters, Duration::from_micros(1), |number, _, now| {
         count(&counters, &user(1 + number), now);
     });
     assert_eq!([rate.last_second, rate.last_minute, rate.last_hour], [all; 3]);
@@ -267,7 +272,7 @@ fn threads_that_count_together_lose_nothing() {
 fn a_busy_principal_stays_while_strangers_come_and_go() {
     let counters = RateCounters::new(&risk::Config { max_rate_subjects: 64, ..risk::Config::default() });
     let all = u32::try_from(THREADS).unwrap() * CALLS + 1;
-    let rate = count_together(&counters, |number, call, now| {
+    let rate = count_together(&counters, Duration::from_millis(1), |number, call, now| {
         let stranger = 1 + number + THREADS * usize::try_from(call).unwrap();
         count(&counters, &user(stranger), now);
     });

@@ -85,11 +85,11 @@ impl Set {
         if let Some(found) = self.find(key) {
             return Some(found);
         }
-        let idle = |(place, windows): &(&AtomicU64, &Windows)| {
+        let last_counted = |(place, windows): &(&AtomicU64, &Windows)| {
             let free = place.load(Ordering::Relaxed) == 0;
-            if free { u64::MAX } else { windows.idle(moment) }
+            if free { i64::MIN } else { windows.last_counted(moment) }
         };
-        let (place, windows) = self.places().max_by_key(idle)?;
+        let (place, windows) = self.places().min_by_key(last_counted)?;
         // The order matters: who finds the new key must find empty windows.
         place.store(0, Ordering::Relaxed);
         windows.clear(moment);

@@ -21,6 +21,9 @@ const HOUR_SLICE: i64 = 360_000_000;
 /// A slice stops counting here, far below the end of its half word, so that racing threads cannot run over it.
 const MOST_CALLS: u32 = 1 << 31;
 
+const MILLISECOND: i64 = 1_000;
+const HOUR: i64 = 3_600_000_000;
+
 /// One slice of a window: its place in the ring and its number, of which the low 32 bits are enough (they repeat
 /// after 17 years of slices of an eighth of a second).
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +65,7 @@ impl Moment {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Windows {
-    /// When the subject was last counted, in microseconds.
+    /// When the subject was last counted, in microseconds; to a millisecond, so that it is rarely written.
     last: AtomicI64,
     second: Ring<SECOND_SLOTS>,
     minute: Ring<MINUTE_SLOTS>,
@@ -76,7 +79,7 @@ impl Windows {
 
     /// Counts one call and tells how many there were, this one included.
     pub(super) fn count(&self, moment: &Moment) -> Rate {
-        self.last.store(moment.now, Ordering::Relaxed);
+        self.touch(moment.now);
         Rate {
             last_second: self.second.count(moment.second),
             last_minute: self.minute.count(moment.minute),
@@ -84,10 +87,22 @@ impl Windows {
         }
     }
 
-    /// How far from this moment the last call is. In both directions: what was counted while the clock was far
-    /// ahead is as good as forgotten once the clock is right again.
-    pub(super) fn idle(&self, moment: &Moment) -> u64 {
-        self.last.load(Ordering::Relaxed).abs_diff(moment.now)
+    /// Moves the time of the last call on. It goes back only when it lies so far ahead that the clock must have been
+    /// wrong: a thread that was held up comes with an old time, and must not make a busy subject look idle.
+    fn touch(&self, now: i64) {
+        let last = self.last.load(Ordering::Relaxed);
+        let newer = now.saturating_sub(last);
+        if newer >= MILLISECOND || newer < -HOUR {
+            // Whoever was faster has set a time as good as this one.
+            let _faster = self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// When the subject was last counted, in microseconds. What was counted while the clock was far ahead is over
+    /// since the clock is right again, and as old as can be.
+    pub(super) fn last_counted(&self, moment: &Moment) -> i64 {
+        let last = self.last.load(Ordering::Relaxed);
+        if last.saturating_sub(moment.now) > HOUR { i64::MIN } else { last }
     }
 
     /// Begins anew, for another subject.
