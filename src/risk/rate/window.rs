@@ -92,7 +92,7 @@ impl Windows {
     fn touch(&self, now: i64) {
         let last = self.last.load(Ordering::Relaxed);
         let newer = now.saturating_sub(last);
-        if newer >= MILLISECOND || newer < -HOUR {
+        if !(-HOUR..MILLISECOND).contains(&newer) {
             // Whoever was faster has set a time as good as this one.
             let _faster = self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
         }
