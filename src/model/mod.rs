@@ -15,6 +15,7 @@ pub mod id;
 pub mod page;
 pub mod principal;
 pub mod query;
+pub mod rate;
 pub mod record;
 pub mod revision;
 pub mod risk;
@@ -35,6 +36,7 @@ pub use id::{ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, Pol
 pub use page::{Page, PageRequest};
 pub use principal::{Principal, PrincipalId, PrincipalKind, TokenFacts, TokenKind};
 pub use query::{ApiCall, CedarQuestion, DeviceFacts, EntityRef, Query, Question};
+pub use rate::{Rate, Rates};
 pub use record::{Record, RecordFilter, Refusals};
 pub use revision::Revision;
 pub use risk::{Risk, RiskFlags, RiskLevel, RiskReason};

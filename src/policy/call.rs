@@ -13,7 +13,7 @@ use super::entities::{self, NAMES, Unbuildable, uid};
 use super::evaluate::{Evaluation, Standing};
 use super::schema::Filled;
 use super::snapshot::Snapshot;
-use crate::model::{Located, Principal, Risk, Timestamp};
+use crate::model::{Located, Principal, Rates, Risk, Timestamp};
 
 /// One API call with everything that policies may read of it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub struct CallInput<'a> {
     /// One alternative of the declared `security` is fully held.
     pub scopes_met: bool,
     pub risk: &'a Risk,
+    /// This call included.
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     /// The client's address, where the PEP may be believed about it.
     pub source_ip: Option<IpAddr>,
@@ -55,6 +57,7 @@ impl Snapshot {
         let facts = Facts {
             token: call.principal.token.as_ref(),
             risk: call.risk,
+            rates: call.rates,
             device: call.device,
             network_known: call.network_known,
             now: call.now,
@@ -171,6 +174,9 @@ mod tests {
             "!context.device.known && !(context.device has id)",
             "context.network.class == api::NetworkClass::\"unknown\" && !context.network.known",
             "context.time.hour == 12 && context.time.weekday == 1",
+            "context.rate.principal == {last_second: 1, last_minute: 2, last_hour: 3}",
+            "context.rate.principal_endpoint == {last_second: 4, last_minute: 5, last_hour: 6}",
+            "context.rate.network == {last_second: 7, last_minute: 8, last_hour: 4294967295}",
         ] {
             assert!(permits_when(&call, condition), "{condition}");
             assert!(!permits_when(&call, &format!("!({condition})")), "{condition}");

@@ -10,7 +10,7 @@ use cedar_policy::RestrictedExpression;
 
 use super::entities::{NAMES, Unbuildable, reference, set, text};
 use super::schema::Filled;
-use crate::model::{Risk, Timestamp, TokenFacts};
+use crate::model::{Rate, Rates, Risk, Timestamp, TokenFacts};
 
 /// What the PEP says of the device, and whether anybody knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct DeviceView<'a> {
 pub(super) struct Facts<'a> {
     pub token: Option<&'a TokenFacts>,
     pub risk: &'a Risk,
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     pub network_known: bool,
     pub now: Timestamp,
@@ -44,7 +45,7 @@ impl Facts<'_> {
                 Filled::Risk => Some(risk_value(self.risk)?),
                 Filled::Device => Some(device_value(self.device)?),
                 Filled::Network => Some(network_value(self.network_known)?),
-                Filled::Rate => Some(rates_value()?),
+                Filled::Rate => Some(rates_value(self.rates)?),
                 Filled::Time => Some(time_value(self.now)?),
             };
             pairs.extend(value.map(|value| (filled.name().to_owned(), value)));
@@ -118,14 +119,19 @@ fn network_value(known: bool) -> Result<RestrictedExpression, Unbuildable> {
     ])
 }
 
-/// The schema wants rates; zeros are harmless because no policy that reads them is accepted (see `rates`).
-fn rates_value() -> Result<RestrictedExpression, Unbuildable> {
-    let none =
-        || record(["last_second", "last_minute", "last_hour"].map(|name| (name, Some(long(0_u8)))).into());
+fn rates_value(rates: Rates) -> Result<RestrictedExpression, Unbuildable> {
     record(vec![
-        ("principal", Some(none()?)),
-        ("principal_endpoint", Some(none()?)),
-        ("network", Some(none()?)),
+        ("principal", Some(rate_value(rates.principal)?)),
+        ("principal_endpoint", Some(rate_value(rates.principal_endpoint)?)),
+        ("network", Some(rate_value(rates.network)?)),
+    ])
+}
+
+fn rate_value(rate: Rate) -> Result<RestrictedExpression, Unbuildable> {
+    record(vec![
+        ("last_second", Some(long(rate.last_second))),
+        ("last_minute", Some(long(rate.last_minute))),
+        ("last_hour", Some(long(rate.last_hour))),
     ])
 }
 

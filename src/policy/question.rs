@@ -16,7 +16,7 @@ use super::evaluate::{Evaluation, Standing};
 use super::schema::Filled;
 use super::snapshot::Snapshot;
 use super::vocabulary;
-use crate::model::{CedarQuestion, EntityRef, Principal, PrincipalId, RequestFault, Risk, Timestamp};
+use crate::model::{CedarQuestion, EntityRef, Principal, PrincipalId, Rates, RequestFault, Risk, Timestamp};
 
 /// Who the question is about.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub struct QuestionInput<'a> {
     pub principal: QuestionPrincipal<'a>,
     pub question: &'a CedarQuestion,
     pub risk: &'a Risk,
+    /// This call included.
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     pub network_known: bool,
     pub now: Timestamp,
@@ -200,6 +202,7 @@ fn filled_json(input: &QuestionInput<'_>, filled: &[Filled]) -> Result<Map<Strin
     let facts = Facts {
         token: token_of(input),
         risk: input.risk,
+        rates: input.rates,
         device: input.device,
         network_known: input.network_known,
         now: input.now,

@@ -20,6 +20,8 @@ mod invariants;
 #[cfg(test)]
 mod python;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reload;
