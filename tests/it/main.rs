@@ -14,6 +14,8 @@ mod cli_online;
 #[cfg(test)]
 mod config_docs;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod invariants;
