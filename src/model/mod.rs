@@ -13,6 +13,7 @@ pub mod duration;
 pub mod endpoint;
 pub mod id;
 pub mod page;
+pub mod prepared;
 pub mod principal;
 pub mod query;
 pub mod record;
@@ -33,6 +34,7 @@ pub use endpoint::{
 };
 pub use id::{ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, PolicyId, SignalId};
 pub use page::{Page, PageRequest};
+pub use prepared::Prepared;
 pub use principal::{Principal, PrincipalId, PrincipalKind, TokenFacts, TokenKind};
 pub use query::{ApiCall, CedarQuestion, DeviceFacts, EntityRef, Query, Question};
 pub use record::{Record, RecordFilter, Refusals};

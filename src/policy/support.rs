@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{CallInput, DeviceView, Evaluation, Limits, PolicyErrors, Snapshot};
 use crate::model::{
-    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Principal, Risk, RiskLevel,
+    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Risk, RiskLevel,
     RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp, TokenFacts, TokenKind,
 };
 
@@ -151,6 +151,7 @@ impl Call {
             state: self.state,
             labels: ["pii".to_owned()].into(),
             security: Some(vec![SecurityAlternative { schemes: vec![Scheme::Token { scopes }] }]),
+            prepared: Prepared::default(),
         };
         Located {
             endpoint: Arc::new(endpoint),
