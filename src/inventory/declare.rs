@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::openapi::{Document, Notes, Operation, PathItem, SecurityScheme, Server};
 use super::template::Template;
 use super::unique::UniqueMap;
-use crate::model::{Api, Endpoint, EndpointId, EndpointState, Prepared, Scheme, SecurityAlternative, Sensitivity};
+use crate::model::{
+    Api, Endpoint, EndpointId, EndpointState, Prepared, Scheme, SecurityAlternative, Sensitivity,
+};
 
 /// One endpoint, where it is mounted and what it matches.
 #[derive(Clone, Debug)]

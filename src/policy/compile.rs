@@ -11,7 +11,7 @@ use cedar_policy::{Entities, Schema};
 use super::candidates::Candidates;
 use super::config::Limits;
 use super::depth;
-use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity, position};
+use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity};
 use super::index::Index;
 use super::obligations::Terms;
 use super::schema::{self, BundleSchema};
@@ -137,7 +137,7 @@ fn facts(statement: &Statement<'_>, terms: Terms) -> PolicyFacts {
         id: statement.id.clone(),
         effect: PolicyEffect::of(&statement.policy),
         file: statement.file.path.clone(),
-        line: position(&statement.file.text, statement.range.start).0,
+        line: statement.line,
         annotations: annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         terms,
     }

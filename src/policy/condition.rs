@@ -152,7 +152,9 @@ fn rebuild(original: &Expr, replace: &mut impl FnMut(&Expr) -> Option<Expr>) -> 
             let fields = fields.iter().map(|(name, field)| (name.clone(), part(field)));
             ExprKind::Record(Arc::new(fields.collect()))
         }
-        leaf @ (ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_)) => leaf.clone(),
+        leaf @ (ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_)) => {
+            leaf.clone()
+        }
     };
     expression(kind)
 }

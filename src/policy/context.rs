@@ -86,7 +86,8 @@ pub(super) fn request_value(
 /// An IPv4 client seen through a dual-stack socket is the same client.
 fn address(ip: IpAddr) -> Result<Value, Unbuildable> {
     let ip = ip.to_canonical().to_string();
-    extension_value(&NAMES.ip, &ip).ok_or_else(|| Unbuildable::because(format!("`{ip}` is no address to Cedar")))
+    extension_value(&NAMES.ip, &ip)
+        .ok_or_else(|| Unbuildable::because(format!("`{ip}` is no address to Cedar")))
 }
 
 fn token_value(token: &TokenFacts, sets: &TokenSets, now: Timestamp, reads: Reads) -> Value {
@@ -196,7 +197,10 @@ mod tests {
     use super::*;
 
     fn time_at(moment: &str) -> Value {
-        time_value(Timestamp::parse(moment).unwrap(), Reads::NONE.with(Fact::TimeWeekday).with(Fact::TimeHour))
+        time_value(
+            Timestamp::parse(moment).unwrap(),
+            Reads::NONE.with(Fact::TimeWeekday).with(Fact::TimeHour),
+        )
     }
 
     fn time(weekday: i64, hour: i64) -> Value {

@@ -81,7 +81,8 @@ impl Index {
             // Looked at for every request, and then evaluated with its scope.
             None => (Scope::any(), Condition::with_scope(policy, facts)),
         };
-        let Some(place) = self.place_for(Entry { condition: Arc::new(condition), scope: scope.clone() }) else {
+        let Some(place) = self.place_for(Entry { condition: Arc::new(condition), scope: scope.clone() })
+        else {
             return;
         };
         self.places.insert(id, place);

@@ -79,7 +79,10 @@ impl Snapshot {
     }
 
     /// The error is that the action is none of the vocabulary.
-    pub(super) fn prepared_endpoint(&self, endpoint: &Endpoint) -> Arc<Result<PreparedEndpoint, Unbuildable>> {
+    pub(super) fn prepared_endpoint(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Arc<Result<PreparedEndpoint, Unbuildable>> {
         let generation = self.candidates.index.generation();
         endpoint.prepared.get_or_prepare(generation, || self.prepare_endpoint(endpoint))
     }

@@ -150,7 +150,9 @@ impl Reads {
 
     /// `context.<attribute>.<field>`, which also needs the attribute itself.
     fn add_field(&mut self, attribute: &str, field: &str) {
-        for (_, _, fact) in CONTEXT.iter().filter(|(a, f, _)| *a == attribute && (f.is_empty() || *f == field)) {
+        for (_, _, fact) in
+            CONTEXT.iter().filter(|(a, f, _)| *a == attribute && (f.is_empty() || *f == field))
+        {
             self.add(*fact);
         }
     }
@@ -164,7 +166,9 @@ impl Reads {
         match expression.expr_kind() {
             ExprKind::Var(var) => self.add_variable(*var),
             // A named entity that something may be read of: nobody knows whose.
-            ExprKind::Lit(Literal::EntityUID(_)) | ExprKind::Slot(_) | ExprKind::Unknown(_) => *self = Self::ALL,
+            ExprKind::Lit(Literal::EntityUID(_)) | ExprKind::Slot(_) | ExprKind::Unknown(_) => {
+                *self = Self::ALL
+            }
             ExprKind::Lit(_) => {}
             ExprKind::GetAttr { expr, attr } => match place(expr) {
                 Place::Context => self.add_attribute(attr),
@@ -186,7 +190,9 @@ impl Reads {
             }
             ExprKind::UnaryApp { arg, .. } => self.add_expression(arg),
             ExprKind::Like { expr, .. } => self.add_expression(expr),
-            ExprKind::ExtensionFunctionApp { args, .. } => args.iter().for_each(|arg| self.add_expression(arg)),
+            ExprKind::ExtensionFunctionApp { args, .. } => {
+                args.iter().for_each(|arg| self.add_expression(arg))
+            }
             // A set is only compared and searched; nothing is read of its members.
             ExprKind::Set(members) => members.iter().for_each(|member| self.add_compared(member)),
             ExprKind::Record(fields) => fields.values().for_each(|field| self.add_expression(field)),
@@ -286,7 +292,9 @@ mod tests {
     fn a_record_as_a_value_is_read_whole() {
         let risk = reads("{a: context.risk}.a.level > 1");
         assert!(risk.has(Fact::RiskReasons) && risk.has(Fact::RiskStale) && !risk.has(Fact::Token));
-        for whole in ["context == {}", "(if true then context else context).risk.level > 1", "{a: context}.a has x"] {
+        for whole in
+            ["context == {}", "(if true then context else context).risk.level > 1", "{a: context}.a has x"]
+        {
             assert_eq!(reads(whole), Reads::ALL, "{whole}");
         }
     }

@@ -88,8 +88,12 @@ impl Numbers {
     fn side(&mut self, constraint: &PrincipalOrResourceConstraint) -> Option<Side> {
         match constraint {
             PrincipalOrResourceConstraint::Any => Some(Side::ANY),
-            PrincipalOrResourceConstraint::Eq(EntityReference::EUID(name)) => self.name(name).map(Side::equals),
-            PrincipalOrResourceConstraint::In(EntityReference::EUID(name)) => self.name(name).map(Side::within),
+            PrincipalOrResourceConstraint::Eq(EntityReference::EUID(name)) => {
+                self.name(name).map(Side::equals)
+            }
+            PrincipalOrResourceConstraint::In(EntityReference::EUID(name)) => {
+                self.name(name).map(Side::within)
+            }
             PrincipalOrResourceConstraint::Is(kind) => self.kind(kind).map(Side::is),
             PrincipalOrResourceConstraint::IsIn(kind, EntityReference::EUID(name)) => {
                 Some(Side::is_within(self.kind(kind)?, self.name(name)?))
@@ -157,7 +161,8 @@ mod tests {
     #[test]
     fn an_entity_meets_the_sides_that_its_scope_would() {
         let mut numbers = Numbers::default();
-        let mut side = |principal: &str| scope(&mut numbers, &format!("{principal}, action, resource")).principal;
+        let mut side =
+            |principal: &str| scope(&mut numbers, &format!("{principal}, action, resource")).principal;
         let sides = [
             side("principal"),
             side("principal == U::\"a\""),
@@ -184,7 +189,8 @@ mod tests {
 
     #[test]
     fn open_slots_are_not_understood() {
-        let template = cedar_policy::Template::parse(None, "permit(principal == ?principal, action, resource);");
+        let template =
+            cedar_policy::Template::parse(None, "permit(principal == ?principal, action, resource);");
         let constraint = template.unwrap().as_ref().principal_constraint().clone();
         assert_eq!(Numbers::default().side(constraint.as_inner()), None);
     }

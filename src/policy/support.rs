@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::{CallInput, DeviceView, Evaluation, Limits, PolicyErrors, Snapshot};
 use crate::model::{
-    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Risk, RiskLevel,
-    RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp, TokenFacts, TokenKind,
+    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Risk,
+    RiskLevel, RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp, TokenFacts,
+    TokenKind,
 };
 
 /// A domain schema for tests.

@@ -14,8 +14,8 @@ use super::format::{
 };
 use crate::model::{
     Api, ApiId, ApiMode, CedarQuestion, DomainId, Endpoint, EndpointId, EndpointState, EntityRef,
-    IssuerAlias, Located, Prepared, Principal, PrincipalId, Risk, RiskLevel, RiskReason, Sensitivity, Timestamp,
-    TokenFacts, TokenKind,
+    IssuerAlias, Located, Prepared, Principal, PrincipalId, Risk, RiskLevel, RiskReason, Sensitivity,
+    Timestamp, TokenFacts, TokenKind,
 };
 use crate::policy::DeviceView;
 

@@ -106,7 +106,10 @@ fn samples(most: usize) -> impl Strategy<Value = Vec<Sample>> {
         select(&CONDITIONS[..]),
     );
     proptest::collection::vec(parts, 1..most).prop_map(|all| {
-        let sample = |(number, (effect, principal, action, resource, condition)): (usize, (PolicyEffect, _, _, _, _))| {
+        let sample = |(number, (effect, principal, action, resource, condition)): (
+            usize,
+            (PolicyEffect, _, _, _, _),
+        )| {
             let text = format!("{}({principal}, {action}, {resource}) {condition};", effect.as_str());
             let id = format!("p{number}");
             let policy = cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(&id)), &text).unwrap();
@@ -141,12 +144,13 @@ fn hierarchy() -> impl Strategy<Value = Entities> {
         let parents: Vec<_> =
             present.iter().map(|(_, parents)| subsequence(parents.to_vec(), 0..=parents.len())).collect();
         (Just(present), levels, parents).prop_map(|(present, levels, parents)| {
-            let entity = |((name, _), (level, parents)): ((&str, &[&str]), (Option<i64>, Vec<&str>))| {
+            let entity = |(name, level, parents): (&str, Option<i64>, Vec<&str>)| {
                 let level = level.map(|level| ("level".to_owned(), RestrictedExpression::new_long(level)));
                 let parents = parents.iter().map(|parent| parent.parse().unwrap()).collect();
                 Entity::new(name.parse().unwrap(), level.into_iter().collect(), parents).unwrap()
             };
-            let entities = present.into_iter().zip(levels.into_iter().zip(parents)).map(entity);
+            let present = present.into_iter().zip(levels).zip(parents);
+            let entities = present.map(|(((name, _), level), parents)| entity((name, level, parents)));
             Entities::from_entities(entities, None).unwrap()
         })
     })
