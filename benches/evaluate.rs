@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use deodar::model::{
     Api, ApiMode, BundleSource, Clock, DomainId, Endpoint, EndpointId, EndpointState, Located, Prepared,
-    Principal, Reason, Risk, Sensitivity, SourceFile, SystemClock, Timestamp, TokenFacts, TokenKind,
+    Principal, Rates, Reason, Risk, Sensitivity, SourceFile, SystemClock, Timestamp, TokenFacts, TokenKind,
 };
 use deodar::policy::{CallInput, DeviceView, Limits, Snapshot, directory};
 
@@ -152,6 +152,7 @@ impl Sample {
             located: &self.located,
             scopes_met: true,
             risk: &self.risk,
+            rates: Rates::default(),
             device: DeviceView::default(),
             source_ip: None,
             secure: true,

@@ -45,10 +45,14 @@ impl AuthenticateCallers {
         if OPEN.iter().any(|open| rpc.starts_with(open)) {
             return Ok(None);
         }
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let peer = peer.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
-        self.gate.authorize(client_key(request.headers()), rpc, &peer).map(Some)
+        self.gate.authorize(client_key(request.headers()), rpc, || peer(request)).map(Some)
     }
+}
+
+/// Where a call came from.
+fn peer<B>(request: &Request<B>) -> String {
+    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    peer.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string())
 }
 
 /// The key in `authorization: Bearer <key>`; `None` when there is no such header, more than one, or another scheme.

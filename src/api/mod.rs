@@ -3,10 +3,12 @@
 //! A door turns bytes into a [`Query`](crate::model::Query) and a [`Decision`](crate::model::Decision) into bytes.
 //! [`status`] is the one table from reasons and errors to wire codes; [`layers`] stands in front of every RPC.
 
+mod arriving;
 pub mod client;
 mod deadline;
 mod health;
 pub mod layers;
+pub mod load;
 mod manage;
 mod native;
 pub mod pb;
@@ -23,6 +25,7 @@ pub use tonic_reflection::server::Error as ReflectionError;
 
 use crate::decide::Decider;
 use crate::manage::Management;
+use arriving::Arriving;
 use pb::decision::decision_service_server::DecisionServiceServer;
 use pb::manage::client_service_server::ClientServiceServer;
 use pb::manage::decision_record_service_server::DecisionRecordServiceServer;
@@ -37,7 +40,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 pub fn decision_routes(decider: &Arc<Decider>, health: &Health) -> Result<Routes, ReflectionError> {
     let native = native::Native::new(Arc::clone(decider));
     let service = DecisionServiceServer::new(native).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Ok(health.routes(&pb::DECISION_SERVICES)?.add_service(service))
+    Ok(health.routes(&pb::DECISION_SERVICES)?.add_service(Arriving::new(service, Arc::clone(decider))))
 }
 
 /// The doors of the management listener.

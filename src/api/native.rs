@@ -13,7 +13,7 @@ use super::layers::Caller;
 use super::pb::decision as pb;
 use super::pb::decision::decision_service_server::DecisionService;
 use super::{status, wire};
-use crate::decide::{Asked, Deadline, Decider};
+use crate::decide::{Arrival, Asked, Deadline, Decider};
 use crate::model::{Client, Credential, DeviceFacts, Query, Question, Revision};
 
 const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
@@ -30,8 +30,23 @@ impl Native {
         Self { decider }
     }
 
-    fn deadline(&self, timeout: Option<Duration>) -> Deadline {
-        Deadline::after(timeout, self.decider.config(), self.decider.clock().as_ref())
+    /// The circumstances of a call. The time that it waited for its turn counts.
+    fn asked<'a>(
+        &self,
+        caller: &'a Client,
+        rpc: &'a str,
+        arrival: &Arrival,
+        timeout: Option<Duration>,
+    ) -> Asked<'a> {
+        let config = self.decider.config();
+        let deadline = Deadline::after(arrival.at, timeout, config);
+        Asked { caller, rpc, deadline, patience: config.at_least_wait, overloaded: arrival.overloaded }
+    }
+
+    /// The place that the layer in front took for this call; without that layer, one taken now.
+    fn arrival<T>(&self, request: &mut Request<T>) -> Arc<Arrival> {
+        let arrival = request.extensions_mut().remove::<Arc<Arrival>>();
+        arrival.unwrap_or_else(|| Arc::new(self.decider.arrive()))
     }
 }
 
@@ -98,20 +113,24 @@ type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamCheckResponse, Status>
 
 #[tonic::async_trait]
 impl DecisionService for Native {
-    async fn check(&self, request: Request<pb::CheckRequest>) -> Result<Response<pb::CheckResponse>, Status> {
+    async fn check(
+        &self,
+        mut request: Request<pb::CheckRequest>,
+    ) -> Result<Response<pb::CheckResponse>, Status> {
         let caller = caller(&request)?;
-        let deadline = self.deadline(grpc_timeout(request.metadata()));
-        let asked = Asked { caller: &caller, rpc: CHECK, deadline };
+        let arrival = self.arrival(&mut request);
+        let asked = self.asked(&caller, CHECK, &arrival, grpc_timeout(request.metadata()));
         let decision = self.decider.decide(asked, query(request.into_inner())).await;
         Ok(Response::new(pb::CheckResponse { decision: Some(wire::decision(decision)) }))
     }
 
     async fn batch_check(
         &self,
-        request: Request<pb::BatchCheckRequest>,
+        mut request: Request<pb::BatchCheckRequest>,
     ) -> Result<Response<pb::BatchCheckResponse>, Status> {
         let caller = caller(&request)?;
-        let deadline = self.deadline(grpc_timeout(request.metadata()));
+        let arrival = self.arrival(&mut request);
+        let mut asked = self.asked(&caller, BATCH, &arrival, grpc_timeout(request.metadata()));
         let mut request = request.into_inner();
         let questions = std::mem::take(&mut request.questions);
         let most = self.decider.config().max_batch;
@@ -120,7 +139,6 @@ impl DecisionService for Native {
             return Err(status::invalid_call("questions", why));
         }
         let (shared, unreadable) = shared(request);
-        let asked = Asked { caller: &caller, rpc: BATCH, deadline };
         let mut decisions = Vec::with_capacity(questions.len());
         for question in questions {
             let question = match &unreadable {
@@ -129,6 +147,10 @@ impl DecisionService for Native {
             };
             let decision = self.decider.decide(asked, shared.clone().query(question)).await;
             decisions.push(wire::decision(decision));
+            // The first question has waited for the wanted revision; the others need not wait again.
+            asked.patience = Duration::ZERO;
+            // Others on this thread get their turn between the questions of a large batch.
+            tokio::task::consume_budget().await;
         }
         Ok(Response::new(pb::BatchCheckResponse { decisions }))
     }
@@ -164,8 +186,10 @@ async fn answer(
     let pb::StreamCheckRequest { id, timeout, request } = message?;
     // A timeout that is no duration leaves no time: better a denial than one that nobody waits for.
     let timeout = timeout.map(|timeout| Duration::try_from(timeout).unwrap_or_default());
-    let deadline = Deadline::after(timeout, decider.config(), decider.clock().as_ref());
-    let asked = Asked { caller: &caller, rpc: STREAM, deadline };
+    let arrival = decider.arrive();
+    let deadline = Deadline::after(arrival.at, timeout, decider.config());
+    let (patience, overloaded) = (decider.config().at_least_wait, arrival.overloaded);
+    let asked = Asked { caller: &caller, rpc: STREAM, deadline, patience, overloaded };
     let decision = decider.decide(asked, query(request.unwrap_or_default())).await;
     Ok(pb::StreamCheckResponse { id, decision: Some(wire::decision(decision)) })
 }

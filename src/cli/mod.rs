@@ -3,6 +3,7 @@
 //! Commands that concern a running server are clients of its API and have no other way in; the rest (`policy`,
 //! `config`, `token`, `db`) work on files and need no server. Results go to standard output, messages to standard error.
 
+mod bench;
 mod check;
 mod client;
 mod config;
@@ -104,6 +105,7 @@ enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Check(Box<check::Check>),
+    Bench(Box<bench::Bench>),
     Policy(policy::Policy),
     Signal(signal::Signal),
     Risk(risk::Risk),
@@ -135,6 +137,7 @@ async fn dispatch(Cli { global, command }: Cli) -> anyhow::Result<Exit> {
         Command::Demo(demo) => demo.run(&global).await,
         Command::Serve(serve) => serve.run(&global).await,
         Command::Check(check) => check.run(&global).await,
+        Command::Bench(bench) => bench.run(&global).await,
         Command::Policy(policy) => policy.run(&global),
         Command::Signal(signal) => signal.run(&global).await,
         Command::Risk(risk) => risk.run(&global).await,

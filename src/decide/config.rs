@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Decisions under way at once; beyond it, questions are denied as `overloaded`.
+    /// Calls under way or waiting for their turn at once; beyond it, questions are denied as `overloaded`. A message of
+    /// a batch or a stream counts as one.
     pub max_in_flight: usize,
+    /// Questions that may wait at once for a revision (`at_least`); beyond it they are denied as `not_ready`.
+    pub max_waiting: usize,
     /// Time left for a decision when the caller names no deadline.
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
@@ -42,6 +45,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_in_flight: 1_024,
+            max_waiting: 1_024,
             default_timeout: Duration::from_secs(2),
             deadline_margin: Duration::from_millis(5),
             at_least_wait: Duration::from_millis(500),

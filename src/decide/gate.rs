@@ -22,14 +22,19 @@ impl Gate {
     ///
     /// Refused calls are counted by minute and peer instead of being recorded one by one, so that nobody can fill
     /// the trail by knocking.
-    pub fn authorize(&self, key: Option<&str>, rpc: &str, peer: &str) -> Result<Arc<Client>, CallerRefusal> {
+    pub fn authorize(
+        &self,
+        key: Option<&str>,
+        rpc: &str,
+        peer: impl FnOnce() -> String,
+    ) -> Result<Arc<Client>, CallerRefusal> {
         let authorized = self.live.callers.authorize(key, rpc);
         authorized.inspect_err(|refusal| match refusal {
             CallerRefusal::NotPermitted { client } => {
                 self.recorder.note_refusal(RefusalKind::PermissionDenied, client.as_str(), rpc);
             }
             CallerRefusal::Missing | CallerRefusal::Unknown => {
-                self.recorder.note_refusal(RefusalKind::Unauthenticated, peer, rpc);
+                self.recorder.note_refusal(RefusalKind::Unauthenticated, &peer(), rpc);
             }
         })
     }

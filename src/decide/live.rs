@@ -1,15 +1,15 @@
 //! What this replica decides with right now: policies, signals, clients; and the one follower of the change feed.
 //!
-//! Everything here is read without locks. Policies are swapped whole; a decision takes one view at its start and
-//! never looks again. The follower applies changes in commit order and then moves the revision, so that a decision
-//! that names a revision has seen everything up to it.
+//! Decisions read all of it without waiting for anybody. Policies are swapped whole, and a decision takes one view of
+//! them at its start; signals are read as they are at that moment. The follower applies changes in commit order and
+//! then moves the revision, so that a decision that names a revision has seen everything up to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -46,14 +46,20 @@ impl View {
     }
 }
 
+const NEVER: u64 = u64::MAX;
+
 /// The state that decisions read.
 pub struct Live {
     view: ArcSwap<View>,
     pub signals: Signals,
     pub callers: Callers,
+    /// Read by every decision.
+    revision: ArcSwap<Revision>,
+    /// The same, for those who wait for one.
     applied: watch::Sender<Revision>,
-    /// When the store last answered the follower, in microseconds; `i64::MIN`: never.
-    contact: AtomicI64,
+    /// When the store was last known to have nothing new, in microseconds of the monotonic clock (so that a clock
+    /// that is set back makes nothing look fresh); [`NEVER`] before the first load.
+    contact: AtomicU64,
     clock: Arc<dyn Clock>,
 }
 
@@ -63,14 +69,15 @@ impl Live {
             view: ArcSwap::default(),
             signals,
             callers: Callers::new(),
+            revision: ArcSwap::default(),
             applied: watch::Sender::new(Revision::default()),
-            contact: AtomicI64::new(i64::MIN),
+            contact: AtomicU64::new(NEVER),
             clock,
         }
     }
 
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
+    pub fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
     }
 
     /// Makes a compiled bundle the one that its domain decides with, from the next decision on.
@@ -103,7 +110,17 @@ impl Live {
 
     /// Everything up to here is in effect on this replica.
     pub fn revision(&self) -> Revision {
-        *self.applied.borrow()
+        **self.revision.load()
+    }
+
+    fn move_to(&self, revision: Revision) {
+        self.revision.store(Arc::new(revision));
+        self.applied.send_replace(revision);
+    }
+
+    /// Remembers that at this moment of the monotonic clock nothing was missing.
+    fn in_contact_at(&self, moment: Duration) {
+        self.contact.store(micros(moment), Ordering::Release);
     }
 
     /// Waits until this replica has reached a revision, at most this long. False when it has not.
@@ -114,12 +131,14 @@ impl Live {
     }
 
     /// How old the knowledge about signals is.
-    pub fn freshness(&self, now: Timestamp) -> Freshness {
-        let contact = self.contact.load(Ordering::Acquire);
-        if contact == i64::MIN {
-            return Freshness::Dead;
+    pub fn freshness(&self) -> Freshness {
+        match self.contact.load(Ordering::Acquire) {
+            NEVER => Freshness::Dead,
+            contact => {
+                let age = self.clock.monotonic().saturating_sub(Duration::from_micros(contact));
+                self.signals.freshness(age)
+            }
         }
-        self.signals.freshness(now.since(Timestamp::from_micros(contact)))
     }
 
     /// What is wrong, a sentence each; nothing when all is well.
@@ -133,8 +152,7 @@ impl Live {
                 None => format!("domain `{domain}`: no policies: {why}"),
             })
             .collect();
-        let now = self.clock.now();
-        if self.freshness(now) != Freshness::Fresh {
+        if self.freshness() != Freshness::Fresh {
             problems.push("signals are stale: the store has not answered for too long".to_owned());
         }
         problems
@@ -142,20 +160,28 @@ impl Live {
 
     /// Whether decisions can be made at all.
     pub fn is_ready(&self) -> bool {
-        !self.view.load().bundles.is_empty() && self.contact.load(Ordering::Acquire) != i64::MIN
+        !self.view.load().bundles.is_empty() && self.freshness() != Freshness::Dead
     }
 
     /// Loads everything from the store; what was in memory is replaced.
     pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        // Two reads at two revisions: from the lower one on, changes are applied again, which does no harm.
-        let (clients, clients_at) = store.all_clients().await?;
-        let (signals, signals_at) = store.live_signals(now.minus(self.signals.live_window())).await?;
+        let (now, moment) = (self.clock.now(), self.clock.monotonic());
+        let (clients, signals, at) = loop {
+            let (clients, clients_at) = store.all_clients().await?;
+            let (signals, signals_at) = store.live_signals(now.minus(self.signals.live_window())).await?;
+            // Two reads at two revisions: from the lower one on, changes are applied again, which does no harm. But
+            // revisions of two histories have no order: then neither read is of use beside the other.
+            if clients_at.epoch == signals_at.epoch {
+                let lower = clients_at.number.min(signals_at.number);
+                break (clients, signals, Revision::new(clients_at.epoch, lower));
+            }
+        };
+        // While the state is being replaced it stands at no revision that anybody could have been given.
+        self.move_to(Revision::default());
         self.callers.replace_all(clients);
         self.signals.replace_all(signals);
-        let at = if clients_at.number < signals_at.number { clients_at } else { signals_at };
-        self.applied.send_replace(at);
-        self.contact.store(now.micros(), Ordering::Release);
+        self.move_to(at);
+        self.in_contact_at(moment);
         tracing::info!(revision = %at, "loaded clients and signals");
         Ok(())
     }
@@ -192,7 +218,7 @@ impl Live {
 
     async fn catch_up(&self, store: &dyn Store, page: u32) -> Result<(), StoreError> {
         loop {
-            let asked_at = self.clock.now();
+            let asked_at = self.clock.monotonic();
             let applied = self.revision();
             let current = store.current_revision().await?;
             if self.must_load_afresh(store, applied, current).await? {
@@ -203,11 +229,25 @@ impl Live {
             let changes =
                 if applied == current { Vec::new() } else { store.changes_after(applied, page).await? };
             let Some(last) = changes.last().map(|change| change.revision) else {
-                self.contact.store(asked_at.micros(), Ordering::Release);
+                self.in_contact_at(asked_at);
                 return Ok(());
             };
+            if changes.iter().any(|change| change.revision.epoch != applied.epoch) {
+                // The database failed over between the two reads: these changes are of another history.
+                self.load(store).await?;
+                continue;
+            }
             changes.iter().for_each(|change| self.apply(change));
-            self.applied.send_replace(last);
+            self.move_to(last);
+            if changes.iter().any(|change| matches!(change.body, ChangeBody::Unknown { .. })) {
+                // What could not be read may have mattered: the tables themselves have the last word.
+                self.load(store).await?;
+                continue;
+            }
+            // Whoever is always a little behind is not out of touch.
+            if last.covers(current) {
+                self.in_contact_at(asked_at);
+            }
         }
     }
 
@@ -237,6 +277,9 @@ impl Live {
                     tracing::warn!(signal = %signal.id, kind = signal.kind, "a signal of an unknown kind is ignored");
                 }
             }
+            ChangeBody::Unknown { noun } => {
+                tracing::warn!(noun, "a change that this version cannot read is skipped");
+            }
         }
     }
 }
@@ -256,6 +299,10 @@ impl Default for FollowConfig {
     fn default() -> Self {
         Self { poll: Duration::from_secs(1), page: 500, retry_least: Duration::from_millis(50) }
     }
+}
+
+fn micros(moment: Duration) -> u64 {
+    u64::try_from(moment.as_micros()).unwrap_or(NEVER - 1)
 }
 
 /// An error with its causes on one line.

@@ -14,7 +14,6 @@ mod record;
 mod request;
 mod walk;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,10 +25,12 @@ pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
 pub use request::{Asked, Deadline};
 
-use crate::audit::{Recorder, RefusalKind, Slot};
+use crate::audit::Recorder;
 use crate::identity::Identity;
 use crate::inventory::Inventory;
 use crate::model::{Clock, Decision, Query, Reason};
+use crate::policy::Evaluation;
+use crate::risk::RateCounters;
 use record::RecordGuard;
 use walk::Walk;
 
@@ -39,12 +40,16 @@ pub struct Decider {
     pub(crate) identity: Arc<Identity>,
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) live: Arc<Live>,
+    pub(crate) rates: RateCounters,
     recorder: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
     /// Names this process in records.
     pub(crate) replica: String,
     in_flight: AtomicUsize,
+    /// Questions that wait for a revision.
+    waiting: AtomicUsize,
     panics: AtomicU64,
+    policy_errors: AtomicU64,
 }
 
 /// What a [`Decider`] is made of.
@@ -53,6 +58,7 @@ pub struct Parts {
     pub identity: Arc<Identity>,
     pub inventory: Arc<Inventory>,
     pub live: Arc<Live>,
+    pub rates: RateCounters,
     pub recorder: Recorder,
     pub clock: Arc<dyn Clock>,
     pub replica: String,
@@ -60,25 +66,33 @@ pub struct Parts {
 
 impl Decider {
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, identity, inventory, live, recorder, clock, replica } = parts;
-        let (in_flight, panics) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { config, identity, inventory, live, recorder, clock, replica, in_flight, panics }
+        let Parts { config, identity, inventory, live, rates, recorder, clock, replica } = parts;
+        Self {
+            config,
+            identity,
+            inventory,
+            live,
+            rates,
+            recorder,
+            clock,
+            replica,
+            in_flight: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            panics: AtomicU64::new(0),
+            policy_errors: AtomicU64::new(0),
+        }
     }
 
     /// Decides one query. It cannot fail, and awaits nothing but a revision that the caller asked to wait for.
     ///
     /// Dropping the future before it is done records a denial as `deadline_exceeded`.
     pub async fn decide(&self, asked: Asked<'_>, query: Query) -> Decision {
-        let admitted = match self.admit() {
-            Ok(admitted) => admitted,
-            Err(why) => return self.overloaded(&asked, why),
-        };
-        let Admitted { slot, place: _place } = admitted;
-        let guard = RecordGuard::new(self, &asked, &query, slot);
+        let guard = RecordGuard::new(self, &asked, &query);
         let late = self.catch_up(&asked, &query).await;
-        let walked = catch_unwind(AssertUnwindSafe(|| self.walk(&asked, &query, late)));
-        let walk = walked.unwrap_or_else(|_| self.panicked(&asked, &query));
-        guard.record(walk)
+        match self.recorder.reserve() {
+            Ok(slot) if !asked.overloaded => guard.record(slot, late),
+            _ => guard.overloaded(),
+        }
     }
 
     /// The seven steps; each leaves what it found, or a refusal, and the next one goes on with what is known.
@@ -92,42 +106,42 @@ impl Decider {
         walk.assess(); //                                4
         walk.evaluate(); //                              5
         walk.conclude(); //                              6
-        walk //                                          7 record: the caller's guard
+        walk //                                          7 record: the guard
     }
 
     /// Waits until this replica has what the caller asked for; tells why not, if it has not.
     async fn catch_up(&self, asked: &Asked<'_>, query: &Query) -> Option<Reason> {
         let wanted = query.at_least?;
-        let left = asked.deadline.left(self.clock.as_ref()).unwrap_or(Duration::MAX);
-        let patience = self.config.at_least_wait.min(left);
+        if self.live.revision().covers(wanted) {
+            return None;
+        }
+        let left = asked.deadline.left(self.clock.as_ref()).unwrap_or_default();
+        let waiting = InFlight::enter(&self.waiting);
+        let crowded = waiting.count > self.config.max_waiting;
+        let patience = if crowded { Duration::ZERO } else { asked.patience.min(left) };
         if self.live.reached(wanted, patience).await { None } else { Some(Reason::NotReady) }
     }
 
-    fn admit(&self) -> Result<Admitted<'_>, &'static str> {
+    /// A place among the calls under way, taken when a call arrives and given back when it is answered.
+    pub fn arrive(self: &Arc<Self>) -> Arrival {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let place = InFlight(&self.in_flight);
-        if before >= self.config.max_in_flight {
-            return Err("too many decisions are under way");
+        Arrival {
+            decider: Arc::clone(self),
+            at: self.clock.monotonic(),
+            overloaded: before >= self.config.max_in_flight,
         }
-        let slot = self.recorder.reserve().map_err(|_| "the audit queue is full")?;
-        Ok(Admitted { slot, place })
     }
 
-    /// An overload is a decision too, but not a record of its own: refusals are counted by minute, so that a flood
-    /// cannot fill the trail.
-    fn overloaded(&self, asked: &Asked<'_>, why: &'static str) -> Decision {
-        self.recorder.note_refusal(RefusalKind::Overloaded, asked.caller.id.as_str(), asked.rpc);
-        tracing::debug!(client = %asked.caller.id, why, "decision refused: overloaded");
-        Walk::refused(Reason::Overloaded, self.live.revision())
+    fn count_errors(&self, evaluation: &Evaluation) {
+        let failed = evaluation.policy_errors.len();
+        if failed > 0 {
+            self.policy_errors.fetch_add(failed as u64, Ordering::Relaxed);
+        }
     }
 
-    fn panicked<'a>(&'a self, asked: &'a Asked<'a>, query: &'a Query) -> Walk<'a> {
-        self.panics.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(client = %asked.caller.id, "deciding panicked; the answer is a denial");
-        let mut walk = Walk::new(self, asked, query);
-        walk.refuse(Reason::Internal, "deciding panicked; see the log");
-        walk.conclude();
-        walk
+    /// How many times a policy failed to evaluate since the start.
+    pub fn policy_errors(&self) -> u64 {
+        self.policy_errors.load(Ordering::Relaxed)
     }
 
     /// How many decisions ended in a panic since the start.
@@ -152,16 +166,36 @@ impl Decider {
     }
 }
 
-/// Leave to decide: a place among those under way, and a place in the audit queue.
-struct Admitted<'a> {
-    slot: Slot,
-    place: InFlight<'a>,
+/// A call under way. Dropped, it makes room for another.
+pub struct Arrival {
+    decider: Arc<Decider>,
+    /// When the call came in, on the monotonic clock: before it waited for its turn.
+    pub at: Duration,
+    /// Too many others were under way: questions of this call are denied without being looked at.
+    pub overloaded: bool,
 }
 
-struct InFlight<'a>(&'a AtomicUsize);
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.decider.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One of those who are counted while they do something.
+struct InFlight<'a> {
+    all: &'a AtomicUsize,
+    /// With this one.
+    count: usize,
+}
+
+impl<'a> InFlight<'a> {
+    fn enter(all: &'a AtomicUsize) -> Self {
+        Self { all, count: all.fetch_add(1, Ordering::AcqRel) + 1 }
+    }
+}
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.all.fetch_sub(1, Ordering::AcqRel);
     }
 }

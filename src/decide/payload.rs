@@ -7,7 +7,7 @@ use crate::model::{ApiCall, CedarQuestion, EntityRef, Question};
 /// SHA-256 over a canonical form of the question, in hex: two records with the same digest asked the same.
 ///
 /// Every part is preceded by its length, so that moving a byte from one part to the next changes the digest.
-/// The credential is not part of it.
+/// Credentials are not part of it, wherever they stand.
 pub(super) fn digest(question: &Question) -> String {
     let mut hash = Canonical(Sha256::new());
     match question {
@@ -17,6 +17,9 @@ pub(super) fn digest(question: &Question) -> String {
     }
     hex::encode(hash.0.finalize())
 }
+
+/// Headers that hold credentials; a digest of one could be tried against guesses.
+const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "dpop"];
 
 struct Canonical(Sha256);
 
@@ -36,8 +39,9 @@ impl Canonical {
             self.part(text.as_bytes());
         }
         self.part(&[u8::from(call.secure)]);
-        self.count(call.headers.len());
-        for (name, value) in &call.headers {
+        let headers = || call.headers.iter().filter(|(name, _)| !CREDENTIAL_HEADERS.contains(&name.as_str()));
+        self.count(headers().count());
+        for (name, value) in headers() {
             self.part(name.as_bytes());
             self.part(value.as_bytes());
         }

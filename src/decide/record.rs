@@ -1,46 +1,89 @@
 //! Step 7: the audit record of a decision, made whatever became of the caller.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::walk::Walk;
 use super::{Asked, Decider, payload};
-use crate::audit::Slot;
-use crate::model::{Decision, Query, Question, Reason, Record};
+use crate::audit::{RefusalKind, Slot};
+use crate::model::{Decision, DecisionId, Query, Question, Reason, Record};
 
-/// Holds a place in the audit queue until the decision is recorded.
+/// Sees to it that a query leaves its record, whatever becomes of the caller or of us.
 ///
-/// Dropped before that (the caller hung up, or its deadline passed while the decision waited), it records a denial
-/// as `deadline_exceeded`: a caller cannot avoid its record by going away.
+/// Dropped before the decision is made (the caller hung up, or its deadline passed while the query waited), it records
+/// a denial as `deadline_exceeded`: a caller cannot avoid its record by going away.
 pub(super) struct RecordGuard<'a> {
     decider: &'a Decider,
     asked: &'a Asked<'a>,
     query: &'a Query,
-    slot: Option<Slot>,
     started: Duration,
+    done: bool,
 }
 
 impl<'a> RecordGuard<'a> {
-    pub fn new(decider: &'a Decider, asked: &'a Asked<'a>, query: &'a Query, slot: Slot) -> Self {
-        Self { decider, asked, query, slot: Some(slot), started: decider.clock.monotonic() }
+    pub fn new(decider: &'a Decider, asked: &'a Asked<'a>, query: &'a Query) -> Self {
+        Self { decider, asked, query, started: decider.clock.monotonic(), done: false }
     }
 
-    /// Records what the walk came to, and hands out its decision.
-    pub fn record(mut self, mut walk: Walk<'_>) -> Decision {
-        let decision = walk.decision.take();
-        let decision = decision.unwrap_or_else(|| Walk::refused(Reason::Internal, walk.revision));
-        self.enqueue(&walk, &decision);
+    /// Walks the query through its steps and records what it came to. A panic on the way is a denial.
+    pub fn record(mut self, slot: Slot, late: Option<Reason>) -> Decision {
+        self.done = true;
+        self.within_net(slot, || self.decider.walk(self.asked, self.query, late))
+    }
+
+    /// An overload is a decision too, but not a record of its own: such refusals are counted by minute, so that a
+    /// flood cannot fill the trail.
+    pub fn overloaded(mut self) -> Decision {
+        self.done = true;
+        self.decider.recorder.note_refusal(
+            RefusalKind::Overloaded,
+            self.asked.caller.id.as_str(),
+            self.asked.rpc,
+        );
+        let id = DecisionId::at(self.decider.clock.now());
+        Walk::refused(id, Reason::Overloaded, self.decider.live.revision())
+    }
+
+    /// Runs the walk and makes its record inside a net: what falls is caught, and a simpler walk is recorded instead.
+    fn within_net<'w>(&self, slot: Slot, walk: impl FnOnce() -> Walk<'w>) -> Decision {
+        let walked = catch_unwind(AssertUnwindSafe(|| self.conclude(walk())));
+        let (decision, record) = walked.unwrap_or_else(|_| {
+            self.decider.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(client = %self.asked.caller.id, "deciding panicked; the answer is a denial");
+            self.fallen()
+        });
+        slot.record(record);
         decision
     }
 
-    fn enqueue(&mut self, walk: &Walk<'_>, decision: &Decision) {
-        if let Some(slot) = self.slot.take() {
-            slot.record(self.to_record(walk, decision));
-        }
+    fn conclude(&self, mut walk: Walk<'_>) -> (Decision, Record) {
+        let decision = walk.decision.take();
+        let decision = decision.unwrap_or_else(|| Walk::refused(walk.id, Reason::Internal, walk.revision));
+        let record = self.to_record(&walk, &decision);
+        (decision, record)
+    }
+
+    /// A denial with as little work as possible: whatever panicked must not get a second chance to.
+    fn fallen(&self) -> (Decision, Record) {
+        let mut walk = Walk::new(self.decider, self.asked, self.query);
+        walk.refuse(Reason::Internal, "deciding panicked; see the log");
+        walk.conclude();
+        self.conclude(walk)
+    }
+
+    /// Who went away, and from what: the walk without its last steps.
+    fn abandoned(&self) -> Walk<'a> {
+        let mut walk = Walk::new(self.decider, self.asked, self.query);
+        walk.refuse(Reason::DeadlineExceeded, "the caller went away before the decision was made");
+        walk.locate();
+        walk.authenticate();
+        walk.conclude();
+        walk
     }
 
     fn to_record(&self, walk: &Walk<'_>, decision: &Decision) -> Record {
-        let principal = walk.principal.as_deref();
-        let token = principal.and_then(|principal| principal.token.as_ref());
+        let token = walk.principal.as_deref().and_then(|principal| principal.token.as_ref());
         let (action, resource) = walk.asked_for();
         let path = match &self.query.question {
             Question::Call(call) => Some(call.path.clone()),
@@ -48,14 +91,14 @@ impl<'a> RecordGuard<'a> {
         };
         let errors = walk.evaluation.iter().flat_map(|said| &said.policy_errors);
         let took = self.decider.clock.monotonic().saturating_sub(self.started);
-        let risk = decision.risk.as_ref();
+        let risk = walk.risk.as_ref();
         Record {
             id: decision.id,
             at: walk.now,
             replica: self.decider.replica.clone(),
             pep: self.asked.caller.id.clone(),
             domain: walk.domain.clone(),
-            principal: principal.map(|principal| principal.id.to_string()),
+            principal: walk.principal_name(),
             issuer: token.map(|token| token.issuer.to_string()),
             token_sha256: token.map(|token| hex::encode(token.sha256)),
             session: token.and_then(|token| token.session_id.clone()),
@@ -69,10 +112,10 @@ impl<'a> RecordGuard<'a> {
             enforced: decision.enforced,
             reason: decision.reason,
             refusals: walk.refusals.iter().map(|refusal| refusal.reason).collect(),
-            policies: decision.policies.iter().map(ToString::to_string).collect(),
+            policies: walk.determining().iter().map(ToString::to_string).collect(),
             policy_errors: errors.map(|(policy, error)| format!("{policy}: {error}")).collect(),
             detail: detail(walk),
-            bundle: decision.bundle.map(|digest| digest.to_string()),
+            bundle: walk.bundle().map(|digest| digest.to_string()),
             revision: decision.revision.to_string(),
             risk_score: risk.map_or(0, |risk| risk.score),
             risk_level: risk.map_or(0, |risk| risk.level.number()),
@@ -89,24 +132,26 @@ impl<'a> RecordGuard<'a> {
 
 /// What operators are told of each refusal.
 fn detail(walk: &Walk<'_>) -> Option<String> {
-    let lines: Vec<String> = walk
-        .refusals
-        .iter()
-        .map(|refusal| format!("{}: {}", refusal.reason.as_str(), refusal.detail))
-        .collect();
+    let refusals =
+        walk.refusals.iter().map(|refusal| format!("{}: {}", refusal.reason.as_str(), refusal.detail));
+    let lines: Vec<String> = refusals.chain(walk.notes.iter().cloned()).collect();
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 impl Drop for RecordGuard<'_> {
     fn drop(&mut self) {
-        if self.slot.is_none() {
+        if self.done {
             return;
         }
-        let mut walk = Walk::new(self.decider, self.asked, self.query);
-        walk.refuse(Reason::DeadlineExceeded, "the caller went away before the decision was made");
-        walk.conclude();
-        if let Some(decision) = walk.decision.take() {
-            self.enqueue(&walk, &decision);
+        match self.decider.recorder.reserve() {
+            Ok(slot) => {
+                self.within_net(slot, || self.abandoned());
+            }
+            Err(_full) => self.decider.recorder.note_refusal(
+                RefusalKind::Overloaded,
+                self.asked.caller.id.as_str(),
+                self.asked.rpc,
+            ),
         }
     }
 }

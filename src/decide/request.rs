@@ -12,6 +12,10 @@ pub struct Asked<'a> {
     /// For counting refusals: `/deodar.decision.v1.DecisionService/Check`.
     pub rpc: &'a str,
     pub deadline: Deadline,
+    /// How long to wait for the revision that the query asks for, if it asks for one.
+    pub patience: Duration,
+    /// The call came when too many others were under way.
+    pub overloaded: bool,
 }
 
 /// When the answer must be ready, on the monotonic clock.
@@ -22,11 +26,11 @@ pub struct Asked<'a> {
 pub struct Deadline(Duration);
 
 impl Deadline {
-    /// `timeout` is what the caller gave; absent, the configured default holds.
-    pub fn after(timeout: Option<Duration>, config: &Config, clock: &dyn Clock) -> Self {
+    /// `arrived` is when the call came in, `timeout` what the caller gave it; absent, the configured default holds.
+    pub fn after(arrived: Duration, timeout: Option<Duration>, config: &Config) -> Self {
         let margin = config.deadline_margin.max(Config::LEAST_MARGIN);
         let time = timeout.unwrap_or(config.default_timeout).saturating_sub(margin);
-        Self(clock.monotonic().saturating_add(time))
+        Self(arrived.saturating_add(time))
     }
 
     /// `None` when the time is up.
@@ -44,7 +48,7 @@ mod tests {
     fn the_deadline_lies_a_margin_before_the_callers() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
         let given = Some(Duration::from_millis(50));
-        let deadline = Deadline::after(given, &Config::default(), &clock);
+        let deadline = Deadline::after(clock.monotonic(), given, &Config::default());
         assert_eq!(deadline.left(&clock), Some(Duration::from_millis(45)));
         clock.advance(Duration::from_millis(45));
         assert_eq!(deadline.left(&clock), None);
@@ -53,7 +57,7 @@ mod tests {
     #[test]
     fn a_timeout_within_the_margin_leaves_no_time() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let deadline = Deadline::after(Some(Duration::from_millis(3)), &Config::default(), &clock);
+        let deadline = Deadline::after(clock.monotonic(), Some(Duration::from_millis(3)), &Config::default());
         assert_eq!(deadline.left(&clock), None);
     }
 }

@@ -8,15 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
+
 use super::{Asked, Decider, View, message};
 use crate::inventory::scopes_met;
 use crate::model::{
-    ApiCall, Assertion, CedarQuestion, Challenge, Credential, CredentialFault, Decision, DecisionId,
-    DomainId, Effect, EntityRef, Explanation, Located, Principal, Query, Question, Reason, RequestFault,
-    Revision, Risk, Scheme, Sensitivity, Subject, Timestamp,
+    ApiCall, Assertion, BundleDigest, CedarQuestion, Challenge, Credential, CredentialFault, Decision,
+    DecisionId, DomainId, Effect, EntityRef, Explanation, Located, PolicyId, Principal, PrincipalId, Query,
+    Question, Rates, Reason, RequestFault, Revision, Risk, Sensitivity, Subject, Timestamp,
 };
 use crate::policy::{CallInput, DeviceView, Evaluation, QuestionInput, QuestionPrincipal, Snapshot};
-use crate::risk::{About, Freshness};
+use crate::risk::{About, Counted, CountedEndpoint, CountedPrincipal, Freshness};
 
 /// A refusal met on the way, with a detail for operators.
 pub(super) struct Refusal {
@@ -28,7 +30,7 @@ pub(super) struct Walk<'a> {
     decider: &'a Decider,
     asked: &'a Asked<'a>,
     query: &'a Query,
-    view: Arc<View>,
+    view: Guard<Arc<View>>,
     pub id: DecisionId,
     pub now: Timestamp,
     pub revision: Revision,
@@ -36,7 +38,10 @@ pub(super) struct Walk<'a> {
     pub refusals: Vec<Refusal>,
     pub located: Option<Located>,
     pub principal: Option<Arc<Principal>>,
+    /// What was set aside on the way, for operators: roles that the issuer may not assert.
+    pub notes: Vec<String>,
     pub risk: Option<Risk>,
+    rates: Rates,
     pub evaluation: Option<Evaluation>,
     pub decision: Option<Decision>,
     steps: Option<Vec<String>>,
@@ -48,19 +53,22 @@ impl<'a> Walk<'a> {
         // The revision first: signals that arrive in between may be newer than it, never older.
         let revision = decider.live.revision();
         let explain = query.explain && asked.caller.grants.explain;
+        let now = decider.clock.now();
         Self {
             decider,
             asked,
             query,
             view: decider.live.view(),
-            id: DecisionId::generate(),
-            now: decider.clock.now(),
+            id: DecisionId::at(now),
+            now,
             revision,
             domain: DomainId::default(),
             refusals: Vec::new(),
             located: None,
             principal: None,
+            notes: Vec::new(),
             risk: None,
+            rates: Rates::default(),
             evaluation: None,
             decision: None,
             steps: explain.then(Vec::new),
@@ -95,7 +103,7 @@ impl<'a> Walk<'a> {
         let most = self.decider.config.max_headers;
         if call.headers.len() > most {
             let detail = format!("{} headers, at most {most} are read", call.headers.len());
-            return self.refuse(Reason::RequestInvalid(RequestFault::TooLarge), detail);
+            self.refuse(Reason::RequestInvalid(RequestFault::TooLarge), detail);
         }
         let located = match self.decider.inventory.locate(call) {
             Ok(located) => located,
@@ -137,11 +145,19 @@ impl<'a> Walk<'a> {
         if asserted && !self.may_assert(Assertion::Principal) {
             return self.refuse(Reason::CallerNotPermitted, "client may not assert a principal");
         }
-        let principal = match self.decider.identity.authenticate(&self.query.credential, self.now) {
-            Ok(principal) => principal,
+        if let Some(named) = self.named_principal() {
+            return self.take_named(named);
+        }
+        let known = match self.decider.identity.examine(&self.query.credential, self.now) {
+            Ok(known) => known,
             Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
         };
+        let principal = known.principal;
         self.note(|| format!("authenticate: {}", principal.id));
+        for dropped in known.dropped.iter() {
+            self.note(|| format!("authenticate: set aside {dropped}"));
+            self.notes.push(format!("set aside: {dropped}"));
+        }
         if !self.decider.identity.counts_in(&principal, &self.domain) {
             let detail = format!("the token's issuer is not granted domain `{}`", self.domain);
             self.refuse(Reason::CredentialInvalid(CredentialFault::WrongIssuer), detail);
@@ -152,10 +168,35 @@ impl<'a> Walk<'a> {
         self.principal = Some(principal);
     }
 
-    /// Step 4: how risky is it, and is what we know of it fresh enough?
+    /// The principal that a Cedar question names itself.
+    fn named_principal(&self) -> Option<&'a EntityRef> {
+        match &self.query.question {
+            Question::Cedar(question) => question.principal.as_ref(),
+            Question::Call(_) | Question::Unreadable(_) => None,
+        }
+    }
+
+    /// A named principal is who the question is about, in every step: one of Deodar's own types has signals, and is
+    /// recorded under its own name.
+    fn take_named(&mut self, named: &EntityRef) {
+        if !matches!(self.query.credential, Credential::None) {
+            let detail = "the question names a principal beside the credential";
+            return self.refuse(Reason::RequestInvalid(RequestFault::Ambiguous), detail);
+        }
+        let Some(kind) = named.entity_type.strip_prefix("api::") else { return };
+        match format!("{kind}::{}", named.id).parse::<PrincipalId>() {
+            Ok(id) => self.principal = Some(Arc::new(Principal::bare(id))),
+            Err(error) => {
+                self.refuse(Reason::RequestInvalid(RequestFault::SchemaMismatch), error.to_string());
+            }
+        }
+    }
+
+    /// Step 4: how risky is it, is what we know of it fresh enough, and how many of its kind were there lately?
     pub fn assess(&mut self) {
+        self.count();
         let signals = &self.decider.live.signals;
-        let freshness = self.decider.live.freshness(self.now);
+        let freshness = self.decider.live.freshness();
         let risk = signals.assess(&self.about(), self.now, freshness);
         self.note(|| format!("assess: score {}, level {}", risk.score, risk.level));
         if freshness == Freshness::Dead {
@@ -176,6 +217,40 @@ impl<'a> Walk<'a> {
             self.refuse(Reason::PrincipalDisabled, "the account was disabled");
         }
         self.risk = Some(risk);
+    }
+
+    /// Counts the call, whatever becomes of it: who is refused and tries again is calling all the same.
+    fn count(&mut self) {
+        let prefix = self.source_ip().and_then(Subject::prefix_of);
+        let (principal, endpoint) = match &self.query.question {
+            Question::Call(_) => {
+                let endpoint = self.located.as_ref().map(|located| &located.endpoint.id);
+                (self.counted_principal(None), endpoint.map(CountedEndpoint::Call))
+            }
+            Question::Cedar(question) => {
+                let resource_type = &question.resource.entity_type;
+                let endpoint = CountedEndpoint::Question { action: &question.action, resource_type };
+                (self.counted_principal(question.principal.as_ref()), Some(endpoint))
+            }
+            Question::Unreadable(_) => return,
+        };
+        let counted = Counted { principal, endpoint, prefix: prefix.as_ref() };
+        let rates = self.decider.rates.count(&counted, self.now);
+        self.rates = rates;
+        self.note(|| {
+            let [all, here, network] = [rates.principal, rates.principal_endpoint, rates.network]
+                .map(|rate| rate.last_minute);
+            format!("count: in the last minute {all} by the principal, {here} of this endpoint, {network} by the network")
+        });
+    }
+
+    /// Whose call it is: proven by a credential, or named by a PEP that may do so. Nobody else, or anyone could use
+    /// up what is allowed to another.
+    fn counted_principal(&self, named: Option<&'a EntityRef>) -> Option<CountedPrincipal<'_>> {
+        if let Some(principal) = self.principal.as_deref() {
+            return (!principal.is_anonymous()).then_some(CountedPrincipal::Proven(&principal.id));
+        }
+        named.filter(|_| self.may_assert(Assertion::Principal)).map(CountedPrincipal::Named)
     }
 
     /// Missing metadata never opens a door: a Cedar question counts as confidential.
@@ -218,17 +293,18 @@ impl<'a> Walk<'a> {
         if self.asked.deadline.left(self.decider.clock.as_ref()).is_none() {
             return self.refuse(Reason::DeadlineExceeded, "no time was left before evaluation");
         }
-        let view = Arc::clone(&self.view);
-        let Some(bundle) = view.bundle(&self.domain) else {
+        let bundle = self.view.bundle(&self.domain).map(|bundle| Arc::clone(&bundle.snapshot));
+        let Some(snapshot) = bundle else {
             let detail = format!("domain `{}` has no policies", self.domain);
             return self.refuse(Reason::NotReady, detail);
         };
         let evaluation = match &self.query.question {
-            Question::Call(call) => self.evaluate_call(call, &bundle.snapshot),
-            Question::Cedar(question) => self.evaluate_question(question, &bundle.snapshot),
+            Question::Call(call) => self.evaluate_call(call, &snapshot),
+            Question::Cedar(question) => self.evaluate_question(question, &snapshot),
             Question::Unreadable(_) => None,
         };
         let Some(mut evaluation) = evaluation else { return };
+        self.decider.count_errors(&evaluation);
         evaluation.reason = self.unless_anonymous(evaluation.reason);
         self.note(|| {
             let policies: Vec<_> = evaluation.policies.iter().map(|policy| policy.as_str()).collect();
@@ -252,6 +328,7 @@ impl<'a> Walk<'a> {
             located,
             scopes_met: scopes_met(&located.endpoint, principal),
             risk: self.risk.as_ref().unwrap_or(&unassessed),
+            rates: self.rates,
             device: self.device(),
             source_ip: self.source_ip(),
             secure: call.secure,
@@ -265,6 +342,9 @@ impl<'a> Walk<'a> {
     /// The headers that the configuration lets policies read.
     fn visible_headers(&self, call: &ApiCall) -> Vec<(String, String)> {
         let visible = self.decider.inventory.forwarded_headers();
+        if visible.is_empty() {
+            return Vec::new();
+        }
         call.headers.iter().filter(|(name, _)| visible.contains(name)).cloned().collect()
     }
 
@@ -276,10 +356,12 @@ impl<'a> Walk<'a> {
         let input = QuestionInput {
             question,
             principal: match &question.principal {
-                Some(named) => QuestionPrincipal::Named(named),
-                None => QuestionPrincipal::Proven(principal),
+                // One of Deodar's own types was taken for the principal when it was named.
+                Some(named) if self.principal.is_none() => QuestionPrincipal::Named(named),
+                _ => QuestionPrincipal::Proven(principal),
             },
             risk: self.risk.as_ref().unwrap_or(&unassessed),
+            rates: self.rates,
             device: self.device(),
             network_known: false,
             now: self.now,
@@ -295,9 +377,7 @@ impl<'a> Walk<'a> {
 
     /// A caller that presented nothing and is turned away should present something first.
     fn unless_anonymous(&self, reason: Reason) -> Reason {
-        let names_principal =
-            matches!(&self.query.question, Question::Cedar(question) if question.principal.is_some());
-        let bare = matches!(self.query.credential, Credential::None) && !names_principal;
+        let bare = matches!(self.query.credential, Credential::None) && self.named_principal().is_none();
         match reason {
             Reason::ForbiddenByPolicy
             | Reason::NoMatchingPermit
@@ -313,17 +393,19 @@ impl<'a> Walk<'a> {
 
     /// Step 6: one decision, with one reason.
     pub fn conclude(&mut self) {
-        let policies_say = self.evaluation.as_ref().map(|evaluation| evaluation.reason);
-        let first_refusal = self.refusals.first().map(|refusal| refusal.reason);
         // Neither a refusal nor an evaluation cannot happen; if it does, it must not let anybody in.
-        let reason = first_refusal.or(policies_say).unwrap_or(Reason::Internal);
-        let mut decision = Self::refused(reason, self.revision);
-        decision.id = self.id;
+        let reason = self.decision_reason().unwrap_or(Reason::Internal);
+        let mut decision = Self::refused(self.id, reason, self.revision);
         decision.enforced = self.enforced(reason);
+        if reason == Reason::CallerNotPermitted {
+            // What a PEP may not ask it must not learn from the refusal either. The record has it all.
+            self.decision = Some(decision);
+            return;
+        }
         decision.challenge = self.challenge(reason);
         decision.principal = self.principal.as_ref().map(|principal| principal.id.clone());
         decision.endpoint = self.located.as_ref().map(|located| located.endpoint.id.clone());
-        decision.bundle = self.view.bundle(&self.domain).map(|bundle| bundle.snapshot.digest());
+        decision.bundle = self.bundle();
         decision.risk.clone_from(&self.risk);
         decision.reuse_for = self.reuse_for(reason);
         if let Some(evaluation) = self.evaluation.as_ref().filter(|said| said.reason == reason) {
@@ -346,9 +428,9 @@ impl<'a> Walk<'a> {
     }
 
     /// A decision of which nothing but the reason is known.
-    pub fn refused(reason: Reason, revision: Revision) -> Decision {
+    pub fn refused(id: DecisionId, reason: Reason, revision: Revision) -> Decision {
         Decision {
-            id: DecisionId::generate(),
+            id,
             reason,
             enforced: true,
             message: message(reason).to_owned(),
@@ -378,40 +460,55 @@ impl<'a> Walk<'a> {
             Reason::CredentialInvalid(_) | Reason::Revoked => {
                 Some(Challenge::Bearer { error: Some("invalid_token"), scopes: Vec::new() })
             }
-            Reason::InsufficientScope => {
-                Some(Challenge::Bearer { error: Some("insufficient_scope"), scopes: self.wanted_scopes() })
+            Reason::InsufficientScope | Reason::StepUpRequired => {
+                self.evaluation.as_ref().and_then(|said| said.challenge.clone())
             }
-            Reason::StepUpRequired => self.evaluation.as_ref().and_then(|said| said.challenge.clone()),
             _ => None,
         }
     }
 
-    /// The scopes of the first declared alternative that a token could meet.
-    fn wanted_scopes(&self) -> Vec<String> {
-        let Some(located) = &self.located else { return Vec::new() };
-        let alternatives = located.endpoint.security.iter().flatten();
-        let mut schemes = alternatives.flat_map(|alternative| &alternative.schemes);
-        let scopes = schemes.find_map(|scheme| match scheme {
-            Scheme::Token { scopes } | Scheme::Bearer { scopes } => Some(scopes),
-            Scheme::Unverifiable { .. } => None,
-        });
-        scopes.into_iter().flatten().cloned().collect()
-    }
-
-    /// Zero unless nothing that the answer may rest on can change before the time is over.
+    /// Zero unless the API and the PEP's grant allow reuse, and zero when the answer rests on risk above 0 or on a
+    /// parameter of the call. Never longer than the token lives.
     fn reuse_for(&self, reason: Reason) -> Duration {
         let Some(located) = &self.located else { return Duration::ZERO };
         let settled =
             matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
         let riskless = self.risk.as_ref().is_some_and(|risk| risk.score == 0 && !risk.stale);
         let unparametrised = located.path_params.is_empty() && located.query_params.is_empty();
-        if !(settled && riskless && unparametrised) {
+        let view = self.view.bundle(&self.domain);
+        let rateless = view.is_some_and(|bundle| !bundle.snapshot.reads_rates());
+        if !(settled && riskless && unparametrised && rateless) {
             return Duration::ZERO;
         }
         let token = self.principal.as_ref().and_then(|principal| principal.token.as_ref());
         let token_left = token.map_or(Duration::MAX, |token| token.expires_at.since(self.now));
         let bound = located.endpoint.api.reuse.min(self.asked.caller.grants.max_reuse);
         bound.min(token_left)
+    }
+
+    /// The principal's name, as the record has it: proved, or named by the question.
+    pub fn principal_name(&self) -> Option<String> {
+        let proved = self.principal.as_ref().map(|principal| principal.id.to_string());
+        // One of Deodar's own types was taken for the principal when it was named, or refused.
+        let foreign = self.named_principal().filter(|named| !named.entity_type.starts_with("api::"));
+        proved.or_else(|| foreign.map(entity_name))
+    }
+
+    /// The policies that the reason rests on.
+    pub fn determining(&self) -> &[PolicyId] {
+        let reason = self.decision_reason();
+        let evaluation = self.evaluation.as_ref().filter(|said| Some(said.reason) == reason);
+        evaluation.map(|said| said.policies.as_slice()).unwrap_or_default()
+    }
+
+    /// The first refusal met, or else what the policies say.
+    fn decision_reason(&self) -> Option<Reason> {
+        let policies_say = self.evaluation.as_ref().map(|evaluation| evaluation.reason);
+        self.refusals.first().map(|refusal| refusal.reason).or(policies_say)
+    }
+
+    pub fn bundle(&self) -> Option<BundleDigest> {
+        self.view.bundle(&self.domain).map(|bundle| bundle.snapshot.digest())
     }
 
     /// The action and the resource, as the record names them.
@@ -423,9 +520,13 @@ impl<'a> Walk<'a> {
             (Question::Call(call), None) => (call.method.clone(), String::new()),
             (Question::Unreadable(_), _) => (String::new(), String::new()),
             (Question::Cedar(question), _) => {
-                let name = |entity: &EntityRef| format!("{}::{:?}", entity.entity_type, entity.id);
-                (name(&question.action), name(&question.resource))
+                (entity_name(&question.action), entity_name(&question.resource))
             }
         }
     }
+}
+
+/// `Shop::Invoice::"i-42"`.
+fn entity_name(entity: &EntityRef) -> String {
+    format!("{}::{:?}", entity.entity_type, entity.id)
 }

@@ -23,7 +23,7 @@ use super::prepared::{PreparedEndpoint, PreparedPrincipal, join};
 use super::reads::{Fact, Reads};
 use super::schema::Filled;
 use super::snapshot::Snapshot;
-use crate::model::{Located, Principal, Risk, Timestamp};
+use crate::model::{Located, Principal, Rates, Risk, Timestamp};
 
 /// One API call with everything that policies may read of it.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct CallInput<'a> {
     /// One alternative of the declared `security` is fully held.
     pub scopes_met: bool,
     pub risk: &'a Risk,
+    /// This call included.
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     /// The client's address, where the PEP may be believed about it.
     pub source_ip: Option<IpAddr>,
@@ -99,6 +101,7 @@ impl CallInput<'_> {
             token: self.principal.token.as_ref(),
             token_sets: &principal.token,
             risk: self.risk,
+            rates: self.rates,
             device: self.device,
             network_known: self.network_known,
             now: self.now,

@@ -14,6 +14,7 @@ use super::depth;
 use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity};
 use super::index::Index;
 use super::obligations::Terms;
+use super::rates;
 use super::schema::{self, BundleSchema};
 use super::snapshot::{PolicyEffect, PolicyFacts, Snapshot};
 use super::statement::{self, Statement};
@@ -50,7 +51,6 @@ impl Snapshot {
         let statements = statement::read_all(source, &mut found.errors);
         check_count(&statements, limits, &mut found.errors);
         let terms: Vec<Terms> = statements.iter().map(|s| validate::annotations(s, &mut found)).collect();
-        statements.iter().for_each(|statement| validate::rates(statement, &mut found));
         let snapshot = bundle_schema
             .and_then(|schema| assemble(source, schema, &statements, terms, known_apis, &mut found));
         finding::sort(&mut found.errors);
@@ -111,7 +111,9 @@ fn assemble(
     let actions = actions.map_err(|finding| found.errors.extend(finding)).ok()?;
     let (policies, index) = index(statements, terms);
     let candidates = Candidates::new(index);
-    Some(Snapshot { digest: source.digest(), schema, policies, candidates, stored, actions, filled })
+    let reads_rates = statements.iter().any(|statement| rates::may_be_read(&statement.policy));
+    let digest = source.digest();
+    Some(Snapshot { digest, reads_rates, schema, policies, candidates, stored, actions, filled })
 }
 
 /// The policies in the order of their ids, and by their scopes.
@@ -205,11 +207,11 @@ mod tests {
             ("c.cedar", "@id(\"c\") @retry_after(\"soon\") forbid(principal, action, resource);"),
             (
                 "d.cedar",
-                "@id(\"d\")\nforbid(principal, action, resource) when { context.rate.network.last_hour > 1 };",
+                "@id(\"d\")\nforbid(principal, action, resource) when { context.rate.network.last_day > 1 };",
             ),
         ]);
         for needle in
-            ["a.cedar:1:", "b.cedar:1:1: this policy has no `@id", "c.cedar:1:10: `soon`", "d.cedar:1:1: "]
+            ["a.cedar:1:", "b.cedar:1:1: this policy has no `@id", "c.cedar:1:10: `soon`", "d.cedar:2:44: "]
         {
             assert!(error.to_string().contains(needle), "{needle}: {error}");
         }
@@ -226,12 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn request_rates_are_refused_with_the_reason() {
-        let error = compile_error(&[(
-            "r.cedar",
-            "@id(\"r\") forbid(principal, action, resource is api::Endpoint) when { context.rate.principal.last_minute > 60 };",
-        )]);
-        assert!(error.to_string().contains("request rates are not available in this version"), "{error}");
+    fn a_snapshot_knows_whether_rates_are_read() {
+        let reads = |condition: &str| {
+            let text = format!(
+                "@id(\"r\") forbid(principal, action, resource is api::Endpoint) when {{ {condition} }};"
+            );
+            Snapshot::compile(&bundle(&[("r.cedar", &text)]), &Limits::default(), None)
+                .unwrap()
+                .0
+                .reads_rates()
+        };
+        assert!(reads("context.rate.principal.last_minute > 60"));
+        assert!(!reads("context.risk.level > 3"));
     }
 
     #[test]

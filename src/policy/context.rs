@@ -14,7 +14,7 @@ use super::entities::{NAMES, Unbuildable, long, reference, set, text, truth};
 use super::prepared::TokenSets;
 use super::reads::{Fact, Reads};
 use super::schema::Filled;
-use crate::model::{Risk, Timestamp, TokenFacts};
+use crate::model::{Rate, Rates, Risk, Timestamp, TokenFacts};
 
 /// What the PEP says of the device, and whether anybody knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub(super) struct Facts<'a> {
     pub token: Option<&'a TokenFacts>,
     pub token_sets: &'a TokenSets,
     pub risk: &'a Risk,
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     pub network_known: bool,
     pub now: Timestamp,
@@ -49,7 +50,7 @@ impl Facts<'_> {
             Filled::Risk => Some(risk_value(self.risk, reads)),
             Filled::Device => Some(device_value(self.device, reads)),
             Filled::Network => Some(network_value(self.network_known, reads)),
-            Filled::Rate => Some(rates_value(reads)),
+            Filled::Rate => Some(rates_value(self.rates, reads)),
             Filled::Time => Some(time_value(self.now, reads)),
         }
     }
@@ -148,20 +149,23 @@ fn network_value(known: bool, reads: Reads) -> Value {
     )
 }
 
-/// The schema wants rates; zeros are harmless because no policy that reads them is accepted (see `rates`).
-fn rates_value(reads: Reads) -> Value {
-    let none = || {
-        let counts = ["last_second", "last_minute", "last_hour"].map(|name| (name, long(0_u8)));
-        Some(Value::record(counts, None))
-    };
+fn rates_value(rates: Rates, reads: Reads) -> Value {
     record(
         reads,
         [
-            ("principal", Fact::RatePrincipal, &none),
-            ("principal_endpoint", Fact::RatePrincipalEndpoint, &none),
-            ("network", Fact::RateNetwork, &none),
+            ("principal", Fact::RatePrincipal, &|| Some(rate_value(rates.principal))),
+            ("principal_endpoint", Fact::RatePrincipalEndpoint, &|| {
+                Some(rate_value(rates.principal_endpoint))
+            }),
+            ("network", Fact::RateNetwork, &|| Some(rate_value(rates.network))),
         ],
     )
+}
+
+fn rate_value(rate: Rate) -> Value {
+    let windows =
+        [("last_second", rate.last_second), ("last_minute", rate.last_minute), ("last_hour", rate.last_hour)];
+    Value::record(windows.map(|(name, calls)| (name, long(calls))), None)
 }
 
 fn time_value(now: Timestamp, reads: Reads) -> Value {

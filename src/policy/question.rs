@@ -18,7 +18,7 @@ use super::reads::Reads;
 use super::schema::Filled;
 use super::snapshot::Snapshot;
 use super::vocabulary;
-use crate::model::{CedarQuestion, EntityRef, Principal, PrincipalId, RequestFault, Risk, Timestamp};
+use crate::model::{CedarQuestion, EntityRef, Principal, PrincipalId, Rates, RequestFault, Risk, Timestamp};
 
 /// Who the question is about.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub struct QuestionInput<'a> {
     pub principal: QuestionPrincipal<'a>,
     pub question: &'a CedarQuestion,
     pub risk: &'a Risk,
+    /// This call included.
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     pub network_known: bool,
     pub now: Timestamp,
@@ -202,6 +204,7 @@ fn filled_json(input: &QuestionInput<'_>, filled: &[Filled]) -> Result<Map<Strin
         token: token_of(input),
         token_sets: &TokenSets::default(),
         risk: input.risk,
+        rates: input.rates,
         device: input.device,
         network_known: input.network_known,
         now: input.now,

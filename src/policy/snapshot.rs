@@ -17,6 +17,7 @@ use crate::model::{BundleDigest, PolicyId};
 /// A compiled bundle.
 pub struct Snapshot {
     pub(super) digest: BundleDigest,
+    pub(super) reads_rates: bool,
     pub(super) schema: Schema,
     /// In the order of their ids.
     pub(super) policies: Vec<Arc<PolicyFacts>>,
@@ -33,6 +34,12 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn digest(&self) -> BundleDigest {
         self.digest
+    }
+
+    /// Whether any policy may read `context.rate`. An answer then rests on a number that each call changes, also
+    /// where the policy that reads it did not decide: it did not forbid.
+    pub fn reads_rates(&self) -> bool {
+        self.reads_rates
     }
 
     /// All policies, in the order of their ids.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{CallInput, DeviceView, Evaluation, Limits, PolicyErrors, Snapshot};
 use crate::model::{
-    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Risk,
-    RiskLevel, RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp, TokenFacts,
-    TokenKind,
+    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Rate,
+    Rates, Risk, RiskLevel, RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp,
+    TokenFacts, TokenKind,
 };
 
 /// A domain schema for tests.
@@ -59,6 +59,12 @@ pub fn risk(level: u8) -> Risk {
         reasons: vec![reason],
         ..Risk::default()
     }
+}
+
+/// Nine different numbers.
+pub fn rates() -> Rates {
+    let rate = |last_second, last_minute, last_hour| Rate { last_second, last_minute, last_hour };
+    Rates { principal: rate(1, 2, 3), principal_endpoint: rate(4, 5, 6), network: rate(7, 8, u32::MAX) }
 }
 
 pub fn token(kind: TokenKind) -> TokenFacts {
@@ -174,6 +180,7 @@ impl Call {
             located: &self.located(),
             scopes_met: self.scopes_met,
             risk: &risk(self.level),
+            rates: rates(),
             device: DeviceView::default(),
             source_ip: self.ip.map(|ip| ip.parse().unwrap()),
             secure: true,

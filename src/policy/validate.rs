@@ -11,7 +11,6 @@ use miette::Diagnostic;
 
 use super::finding::{Finding, Severity};
 use super::obligations::{self, Terms};
-use super::rates;
 use super::snapshot::PolicyEffect;
 use super::statement::Statement;
 use crate::model::ApiId;
@@ -78,13 +77,6 @@ pub(super) fn annotations(statement: &Statement<'_>, found: &mut Findings) -> Te
         found.errors.extend(bad.iter().map(error));
         Terms::default()
     })
-}
-
-/// Refuses a policy that reads what this version cannot count.
-pub(super) fn rates(statement: &Statement<'_>, found: &mut Findings) {
-    if rates::may_be_read(&statement.policy) {
-        found.errors.push(statement.at_policy(Severity::Error, rates::REFUSAL));
-    }
 }
 
 /// Warns of API names in policies that nothing declares: `api::Service::"ordrs"` matches nothing, silently.

@@ -10,11 +10,17 @@ mod cases;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_online;
+#[cfg(test)]
 mod config_docs;
+#[cfg(test)]
+mod docs;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod python;
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `check`: one question to a running server, and its answer.
 
-mod call;
+pub(super) mod call;
 mod cedar;
 mod view;
 

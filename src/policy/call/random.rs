@@ -11,8 +11,8 @@ use proptest::sample::select;
 
 use super::*;
 use crate::model::{
-    Api, ApiMode, Endpoint, EndpointId, EndpointState, Prepared, Reason, RiskLevel, RiskReason, Sensitivity,
-    TokenFacts, TokenKind,
+    Api, ApiMode, Endpoint, EndpointId, EndpointState, Prepared, Rate, Reason, RiskLevel, RiskReason,
+    Sensitivity, TokenFacts, TokenKind,
 };
 use crate::policy::snapshot::PolicyEffect;
 use crate::policy::support::{noon, snapshot};
@@ -23,6 +23,7 @@ struct Sample {
     principal: Principal,
     located: Located,
     risk: Risk,
+    rates: Rates,
     device: (bool, Option<String>, Option<bool>, Option<u32>),
     ip: Option<IpAddr>,
     headers: Vec<(String, String)>,
@@ -39,6 +40,7 @@ impl Sample {
             located: &self.located,
             scopes_met: self.flags.0,
             risk: &self.risk,
+            rates: self.rates,
             device: DeviceView {
                 known: *known,
                 id: id.as_deref(),
@@ -169,16 +171,33 @@ fn risk() -> impl Strategy<Value = Risk> {
     )
 }
 
+fn rates() -> impl Strategy<Value = Rates> {
+    let rate = || {
+        let calls = prop_oneof![0_u32..100, any::<u32>()];
+        [calls.clone(), calls.clone(), calls].prop_map(|[last_second, last_minute, last_hour]| Rate {
+            last_second,
+            last_minute,
+            last_hour,
+        })
+    };
+    (rate(), rate(), rate()).prop_map(|(principal, principal_endpoint, network)| Rates {
+        principal,
+        principal_endpoint,
+        network,
+    })
+}
+
 fn sample() -> impl Strategy<Value = Sample> {
     let device = (any::<bool>(), option::of(word()), option::of(any::<bool>()), option::of(any::<u32>()));
     let metadata = proptest::collection::btree_map(word(), proptest::collection::vec(word(), 0..3), 0..3);
     let call = (device, option::of(any::<IpAddr>()), pairs_of_words(), metadata);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (principal(), located(), risk(), call, flags, moment()).prop_map(
-        |(principal, located, risk, (device, ip, headers, metadata), flags, now)| Sample {
+    (principal(), located(), (risk(), rates()), call, flags, moment()).prop_map(
+        |(principal, located, (risk, rates), (device, ip, headers, metadata), flags, now)| Sample {
             principal,
             located,
             risk,
+            rates,
             device,
             ip,
             headers,
@@ -212,7 +231,7 @@ fn whole(snapshot: &Snapshot, sample: &Sample) -> Result<(Request, Entities), St
 }
 
 /// Conditions over the whole vocabulary. Of those about long products some fail, for some calls.
-const ATOMS: [&str; 46] = [
+const ATOMS: [&str; 49] = [
     "context.scopes_met",
     "context has token",
     "context has peer || context has actor || context has object",
@@ -250,6 +269,9 @@ const ATOMS: [&str; 46] = [
     "context.network has asn",
     "context.time.hour > 11 && context.time.weekday < 6",
     "context.time.epoch_ms + 9000000000000000000 > 0",
+    "context.rate.principal.last_minute > 60",
+    "context.rate.network.last_second * context.rate.network.last_hour > 100",
+    "context.rate.principal_endpoint == {last_second: 0, last_minute: 0, last_hour: 0}",
     "principal.active",
     "principal has tenant && principal.tenant == \"a\"",
     "principal.hasTag(\"a\") && principal.getTag(\"a\").contains(\"b\")",

@@ -66,6 +66,9 @@ fn everything_in_the_vocabulary_can_be_read() {
         "!context.device.known && !(context.device has id)",
         "context.network.class == api::NetworkClass::\"unknown\" && !context.network.known",
         "context.time.hour == 12 && context.time.weekday == 1",
+        "context.rate.principal == {last_second: 1, last_minute: 2, last_hour: 3}",
+        "context.rate.principal_endpoint == {last_second: 4, last_minute: 5, last_hour: 6}",
+        "context.rate.network == {last_second: 7, last_minute: 8, last_hour: 4294967295}",
     ] {
         assert!(permits_when(&call, condition), "{condition}");
         assert!(!permits_when(&call, &format!("!({condition})")), "{condition}");

@@ -107,7 +107,7 @@ const TOUCHING_THE_WORLD: &[&str] = &[
     "lib",
 ];
 
-pub const FENCES: [Fence; 21] = [
+pub const FENCES: [Fence; 22] = [
     Fence { path: "cedar_policy", rooms: &["policy"] },
     Fence { path: "sqlx", rooms: &["store"] },
     Fence { path: "jsonwebtoken", rooms: &["identity"] },
@@ -115,6 +115,7 @@ pub const FENCES: [Fence; 21] = [
     Fence { path: "prost", rooms: &["api", "app"] },
     Fence { path: "axum", rooms: &["api"] },
     Fence { path: "hyper", rooms: &["api", "app"] },
+    Fence { path: "h2", rooms: &["api", "app"] },
     Fence { path: "http", rooms: &["api", "app"] },
     Fence { path: "tower", rooms: &["api", "app"] },
     Fence { path: "clap", rooms: &["cli", "main"] },

@@ -1,0 +1,48 @@
+//! Notes when a call of the decision API arrives, before it waits for its turn.
+//!
+//! HTTP/2 hands a call over as soon as its headers are there and runs it when the thread has time. What waits in
+//! between is the queue of an overloaded server, so the place and the time are taken here and not in the handler.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Request;
+use tonic::server::NamedService;
+use tower::Service;
+
+use crate::decide::Decider;
+
+/// A service whose calls take a place on arrival; the handler finds it as an `Arc<Arrival>` among the extensions.
+#[derive(Clone)]
+pub struct Arriving<S> {
+    inner: S,
+    decider: Arc<Decider>,
+}
+
+impl<S> Arriving<S> {
+    pub fn new(inner: S, decider: Arc<Decider>) -> Self {
+        Self { inner, decider }
+    }
+}
+
+impl<S: NamedService> NamedService for Arriving<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, B> Service<Request<B>> for Arriving<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(Arc::new(self.decider.arrive()));
+        self.inner.call(request)
+    }
+}
