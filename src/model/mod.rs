@@ -13,6 +13,7 @@ pub mod duration;
 pub mod endpoint;
 pub mod id;
 pub mod page;
+pub mod prepared;
 pub mod principal;
 pub mod query;
 pub mod rate;
@@ -34,6 +35,7 @@ pub use endpoint::{
 };
 pub use id::{ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, PolicyId, SignalId};
 pub use page::{Page, PageRequest};
+pub use prepared::Prepared;
 pub use principal::{Principal, PrincipalId, PrincipalKind, TokenFacts, TokenKind};
 pub use query::{ApiCall, CedarQuestion, DeviceFacts, EntityRef, Query, Question};
 pub use rate::{Rate, Rates};

@@ -4,12 +4,15 @@
 //! gives no snapshot at all, so that a half-understood one can never decide.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Schema};
 
+use super::candidates::Candidates;
 use super::config::Limits;
 use super::depth;
-use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity, position};
+use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity};
+use super::index::Index;
 use super::obligations::Terms;
 use super::rates;
 use super::schema::{self, BundleSchema};
@@ -99,28 +102,31 @@ fn assemble(
     known_apis: Option<&BTreeSet<ApiId>>,
     found: &mut Findings,
 ) -> Option<Snapshot> {
-    let halves = validate::halves(statements, found);
-    validate::with_cedar(&schema, &halves.all, statements, found);
+    validate::with_cedar(&schema, statements, found);
     let stored = stored_entities(source, &schema, &mut found.errors)?;
     if let Some(known) = known_apis {
         statements.iter().for_each(|statement| validate::literals(statement, &stored, known, found));
     }
     let actions = schema.action_entities().map_err(|error| schema_error(source, &error.to_string()));
     let actions = actions.map_err(|finding| found.errors.extend(finding)).ok()?;
-    let facts = statements.iter().zip(terms).map(|(statement, terms)| facts(statement, terms));
-    let policies = facts.map(|facts| (cedar_policy::PolicyId::new(facts.id.as_str()), facts)).collect();
-    let (permits, forbids) = (halves.permits, halves.forbids);
-    Some(Snapshot {
-        digest: source.digest(),
-        reads_rates: statements.iter().any(|statement| rates::may_be_read(&statement.policy)),
-        schema,
-        permits,
-        forbids,
-        policies,
-        stored,
-        actions,
-        filled,
-    })
+    let (policies, index) = index(statements, terms);
+    let candidates = Candidates::new(index);
+    let reads_rates = statements.iter().any(|statement| rates::may_be_read(&statement.policy));
+    let digest = source.digest();
+    Some(Snapshot { digest, reads_rates, schema, policies, candidates, stored, actions, filled })
+}
+
+/// The policies in the order of their ids, and by their scopes.
+fn index(statements: &[Statement<'_>], terms: Vec<Terms>) -> (Vec<Arc<PolicyFacts>>, Index) {
+    let mut policies = Vec::with_capacity(statements.len());
+    let mut index = Index::default();
+    for (statement, terms) in statements.iter().zip(terms) {
+        let facts = Arc::new(facts(statement, terms));
+        index.insert(statement.policy.as_ref(), Arc::clone(&facts));
+        policies.push(facts);
+    }
+    policies.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    (policies, index)
 }
 
 fn schema_error(source: &BundleSource, why: &str) -> Option<Finding> {
@@ -133,7 +139,7 @@ fn facts(statement: &Statement<'_>, terms: Terms) -> PolicyFacts {
         id: statement.id.clone(),
         effect: PolicyEffect::of(&statement.policy),
         file: statement.file.path.clone(),
-        line: position(&statement.file.text, statement.range.start).0,
+        line: statement.line,
         annotations: annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         terms,
     }

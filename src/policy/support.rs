@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{CallInput, DeviceView, Evaluation, Limits, PolicyErrors, Snapshot};
 use crate::model::{
-    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Principal, Rate, Rates, Risk,
-    RiskLevel, RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp, TokenFacts,
-    TokenKind,
+    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Rate,
+    Rates, Risk, RiskLevel, RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp,
+    TokenFacts, TokenKind,
 };
 
 /// A domain schema for tests.
@@ -158,6 +158,7 @@ impl Call {
             state: self.state,
             labels: ["pii".to_owned()].into(),
             security: Some(vec![SecurityAlternative { schemes: vec![Scheme::Token { scopes }] }]),
+            prepared: Prepared::default(),
         };
         Located {
             endpoint: Arc::new(endpoint),

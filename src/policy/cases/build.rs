@@ -14,8 +14,8 @@ use super::format::{
 };
 use crate::model::{
     Api, ApiId, ApiMode, CedarQuestion, DomainId, Endpoint, EndpointId, EndpointState, EntityRef,
-    IssuerAlias, Located, Principal, PrincipalId, Rate, Rates, Risk, RiskLevel, RiskReason, Sensitivity,
-    Timestamp, TokenFacts, TokenKind,
+    IssuerAlias, Located, Prepared, Principal, PrincipalId, Rate, Rates, Risk, RiskLevel, RiskReason,
+    Sensitivity, Timestamp, TokenFacts, TokenKind,
 };
 use crate::policy::DeviceView;
 
@@ -91,6 +91,7 @@ pub(super) fn located(words: &EndpointWords) -> Built<Located> {
         state,
         labels: words.labels.clone(),
         security: None,
+        prepared: Prepared::default(),
     };
     Ok(Located {
         endpoint: Arc::new(endpoint),
