@@ -233,10 +233,12 @@ def summary(measured: dict[str, Point], policies: dict[int, float], options: arg
         "cost_us_by_policies": policies or None,
         "cost_100k_over_10": round(policies[100_000] / policies[10], 2) if policies else None,
     }
-    figures = {name: round(value, 1) if isinstance(value, float) and value > 9 else value for name, value in figures.items()}
+    figures = {name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()}
     for name, (above, below) in {
         "unary_over_floor": ("unary_rps", "floor_rps"),
         "unary_over_cerbos": ("unary_rps", "cerbos_rps"),
+        "floor_cpu_over_unary": ("floor_cpu_us", "unary_cpu_us"),
+        "cerbos_cpu_over_unary": ("cerbos_cpu_us", "unary_cpu_us"),
         "p99_2900_over_cerbos": ("p99_2900_us", "cerbos_p99_2900_us"),
     }.items():
         if figures[above] is not None and figures[below]:

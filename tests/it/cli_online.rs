@@ -174,11 +174,16 @@ async fn what_the_server_refuses_is_told_with_the_field() {
 async fn a_bench_checks_every_answer_in_every_mode() {
     let app = TestApp::start(Backend::Sqlite).await;
     let shell = Shell::of(&app);
-    let short = ["bench", "--warmup", "0s", "--duration", "200ms", "--connections", "2", "--concurrency", "2"];
+    let short =
+        ["bench", "--warmup", "0s", "--duration", "200ms", "--connections", "2", "--concurrency", "2"];
     let few = ["--principals", "2", "--batch-size", "5", "--output", "json"];
-    for mode in
-        [&["--mode", "unary"][..], &["--mode", "batch"], &["--mode", "stream"], &["--rate", "50"], &["--anonymous"]]
-    {
+    for mode in [
+        &["--mode", "unary"][..],
+        &["--mode", "batch"],
+        &["--mode", "stream"],
+        &["--rate", "50"],
+        &["--anonymous"],
+    ] {
         let few = if mode == ["--anonymous"] { &few[2..] } else { &few[..] };
         let ended = shell.run(&[&short, few, mode].concat()).await;
         assert_eq!(ended.code, Some(0), "{mode:?}: {}{}", ended.stdout, ended.stderr);
