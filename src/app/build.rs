@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::bootstrap;
+use super::bundles::Bundles;
 use super::config::Config;
 use super::dev_issuer::DevIssuer;
 use super::listener::Listener;
@@ -58,14 +59,8 @@ impl App {
         let inventory = Arc::new(Inventory::load(&config.inventory, &config.base_dir)?);
         let live = Arc::new(Live::new(Signals::new(config.risk.clone())?, Arc::clone(&clock)));
         live.load(store.as_ref()).await.context("cannot load clients and signals")?;
-        let apis = inventory.apis().iter().map(|api| api.id.clone()).collect();
-        let policies = PolicySource::new(
-            config.policy.clone(),
-            &config.base_dir,
-            apis,
-            Arc::clone(&live),
-            Arc::clone(&clock),
-        );
+        let bundles = Bundles::of(&config, &inventory)?;
+        let policies = PolicySource::new(bundles, Arc::clone(&live), Arc::clone(&clock));
         policies.load_all()?;
         let replica = uuid::Uuid::now_v7().to_string();
         let (recorder, writer) =
@@ -88,8 +83,9 @@ impl App {
             Arc::clone(&clock),
             replica.clone(),
         ));
-        let decisions = Listener::bind("decisions", config.server.decisions).await?;
-        let management_listener = Listener::bind("management", config.server.management).await?;
+        let decisions = Listener::bind("decisions", config.server.decisions, &config.server).await?;
+        let management_listener =
+            Listener::bind("management", config.server.management, &config.server).await?;
         Ok(Self {
             started_at: clock.now(),
             policies: Arc::new(policies),

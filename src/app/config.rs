@@ -1,6 +1,7 @@
 //! The configuration: a TOML file, then the environment, then flags. This file only nests what the rooms own.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,7 +86,25 @@ pub struct ServerConfig {
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub drain_timeout: Duration,
+    /// Connections that each listener has at once; one beyond them is closed as soon as it is accepted.
+    pub max_connections: NonZeroUsize,
+    /// Calls under way at once on one connection; the peer has to wait with those beyond them.
+    pub max_concurrent_streams: NonZeroU32,
+    /// How often the peer of a connection is asked whether it is still there; at least `1s`. One that does not answer
+    /// within 20 seconds is let go.
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub keepalive: Duration,
+    /// How often policy directories are read again even though nobody told of a change, as some file systems do not,
+    /// and watched anew in case they were replaced; at least `100ms`. Files that are as they were change nothing.
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub policy_reread: Duration,
 }
+
+/// A keepalive that is more frequent keeps peers busy and finds nothing more.
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
+const LEAST_POLICY_REREAD: Duration = Duration::from_millis(100);
 
 impl Default for ServerConfig {
     fn default() -> Self {
@@ -95,6 +114,10 @@ impl Default for ServerConfig {
             decision_threads: 0,
             plaintext_beyond_loopback: false,
             drain_timeout: Duration::from_secs(10),
+            max_connections: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
+            max_concurrent_streams: NonZeroU32::new(1_024).unwrap_or(NonZeroU32::MIN),
+            keepalive: Duration::from_secs(30),
+            policy_reread: Duration::from_secs(30),
         }
     }
 }
@@ -132,6 +155,8 @@ pub enum ConfigError {
     Invalid(Box<figment::Error>),
     #[error("{0}")]
     Unsafe(String),
+    #[error("server.{knob} is less than {}", crate::model::duration::format(*.least))]
+    TooShort { knob: &'static str, least: Duration },
 }
 
 impl Config {
@@ -190,6 +215,20 @@ impl Config {
                 return Err(ConfigError::Unsafe(why));
             }
         }
+        self.server.check()
+    }
+}
+
+impl ServerConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        for (knob, value, least) in [
+            ("keepalive", self.keepalive, LEAST_KEEPALIVE),
+            ("policy_reread", self.policy_reread, LEAST_POLICY_REREAD),
+        ] {
+            if value < least {
+                return Err(ConfigError::TooShort { knob, least });
+            }
+        }
         Ok(())
     }
 }
@@ -232,5 +271,13 @@ mod tests {
         assert!(load(&format!("{open}plaintext_beyond_loopback = true")).is_ok());
         let development = format!("development = true\n{open}plaintext_beyond_loopback = true");
         assert!(load(&development).is_err());
+    }
+
+    #[test]
+    fn intervals_that_would_keep_the_server_busy_are_refused() {
+        for knob in ["keepalive", "policy_reread"] {
+            let error = load(&format!("[server]\n{knob} = \"1ms\"")).unwrap_err().to_string();
+            assert!(error.contains(knob), "{error}");
+        }
     }
 }

@@ -1,28 +1,53 @@
-//! A listener: an address, bound before anything runs, and the routes it serves.
+//! A listener: an address, bound before anything runs, and the connections that come in there.
+//!
+//! It takes only so many at once, and its own troubles (no file descriptor left, peers that are gone already) neither
+//! end it nor make it spin. What the connections are for is left to those who serve them.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use futures::{Stream, StreamExt, stream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tower_layer::{Identity, Stack};
 
+use super::complaint::Complaint;
+use super::config::ServerConfig;
+use super::connection::{Connection, Taken};
+use super::workers::Stop;
 use crate::api::layers::AuthenticateCallers;
+
+/// The pause when there is nothing to accept a connection with, such as a file descriptor.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a peer may take to answer a keepalive.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A bound socket. It takes connections from now on, and serves them once it runs.
 pub struct Listener {
+    name: &'static str,
     socket: TcpListener,
     address: SocketAddr,
+    places: Arc<Semaphore>,
+    full: Complaint,
+    trouble: Complaint,
 }
 
 impl Listener {
-    pub async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn bind(
+        name: &'static str,
+        address: SocketAddr,
+        config: &ServerConfig,
+    ) -> anyhow::Result<Self> {
         let context = || format!("cannot listen for {name} at {address}; is another server running there?");
         let socket = TcpListener::bind(address).await.with_context(context)?;
         let address = socket.local_addr().with_context(context)?;
-        Ok(Self { socket, address })
+        let places = Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS)));
+        Ok(Self { name, socket, address, places, full: Complaint::default(), trouble: Complaint::default() })
     }
 
     /// Where it really listens, when port 0 was asked for.
@@ -30,26 +55,145 @@ impl Listener {
         self.address
     }
 
-    /// The next connection, detached from this runtime so that another one can serve it.
-    pub async fn accept(&self) -> std::io::Result<TcpStream> {
-        let (connection, _) = self.socket.accept().await?;
-        connection.set_nodelay(true)?;
-        // It stays non-blocking, as the other runtime needs it.
-        connection.into_std()
+    /// The next connection that there is a place for.
+    pub async fn accept(&mut self) -> Taken {
+        loop {
+            match self.socket.accept().await {
+                Ok((connection, _)) => {
+                    if let Some(taken) = self.admit(connection) {
+                        return taken;
+                    }
+                }
+                Err(error) => self.endure(&error).await,
+            }
+        }
     }
 
-    /// Serves until told to stop; then lets calls under way finish.
+    /// Gives a connection a place; where there is none, it is closed at once.
+    fn admit(&mut self, connection: TcpStream) -> Option<Taken> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            if let Some(closed) = self.full.note() {
+                tracing::warn!(
+                    listener = self.name,
+                    closed,
+                    "more connections than server.max_connections; those beyond are closed"
+                );
+            }
+            return None;
+        };
+        // A connection that cannot be set up is one whose peer has gone.
+        detach(connection, place).inspect_err(|error| tracing::debug!(%error, "a peer has gone")).ok()
+    }
+
+    /// Waits until it makes sense to accept again.
+    async fn endure(&mut self, error: &io::Error) {
+        if matches!(
+            error.kind(),
+            ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+        ) {
+            return;
+        }
+        if let Some(times) = self.trouble.note() {
+            tracing::error!(listener = self.name, %error, times, "cannot accept connections");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// Serves until told to drain; then lets calls under way finish, until they are cut.
     pub async fn serve(
         self,
         routes: Routes,
         gate: AuthenticateCallers,
-        stop: CancellationToken,
+        config: &ServerConfig,
+        stop: &Stop,
     ) -> Result<(), tonic::transport::Error> {
-        let incoming = TcpIncoming::from(self.socket).with_nodelay(Some(true));
-        Server::builder()
-            .layer(gate)
-            .add_routes(routes.prepare())
-            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        let cut = stop.cut.clone();
+        let incoming = self.connections().map(move |taken| Connection::open(taken, Some(cut.clone())));
+        server(gate, config)
+            .serve_with_incoming_shutdown(routes.prepare(), incoming, stop.drain.cancelled())
             .await
+    }
+
+    fn connections(self) -> impl Stream<Item = Taken> {
+        stream::unfold(self, async |mut listener| Some((listener.accept().await, listener)))
+    }
+}
+
+/// Detaches a connection from this runtime, so that another one can serve it. It stays non-blocking.
+fn detach(connection: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Taken> {
+    connection.set_nodelay(true)?;
+    Ok(Taken { socket: connection.into_std()?, place })
+}
+
+/// How connections of every listener are served: with bounds, and nobody gets past the gate.
+pub fn server(
+    gate: AuthenticateCallers,
+    config: &ServerConfig,
+) -> Server<Stack<AuthenticateCallers, Identity>> {
+    Server::builder()
+        .max_concurrent_streams(config.max_concurrent_streams.get())
+        .http2_keepalive_interval(Some(config.keepalive))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(gate)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    async fn listener(max_connections: usize) -> Listener {
+        let max_connections = NonZeroUsize::new(max_connections).unwrap();
+        let config = ServerConfig { max_connections, ..ServerConfig::default() };
+        Listener::bind("tests", "127.0.0.1:0".parse().unwrap(), &config).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_bound_is_closed_at_once() {
+        let mut listener = listener(1).await;
+        let address = listener.address();
+        let _first_peer = TcpStream::connect(address).await.unwrap();
+        let first = listener.accept().await;
+        let mut second_peer = TcpStream::connect(address).await.unwrap();
+        let mut byte = [0];
+        tokio::select! {
+            _ = listener.accept() => panic!("there is no place"),
+            read = second_peer.read(&mut byte) => assert!(matches!(read, Ok(0) | Err(_))),
+        }
+        drop(first);
+        let _third_peer = TcpStream::connect(address).await.unwrap();
+        listener.accept().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_accept_that_fails_for_want_of_descriptors_is_followed_by_a_pause() {
+        let mut listener = listener(1).await;
+        let before = tokio::time::Instant::now();
+        listener.endure(&io::Error::from(ErrorKind::ConnectionAborted)).await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        // EMFILE, which has no `ErrorKind` of its own.
+        listener.endure(&io::Error::from_raw_os_error(24)).await;
+        assert!(before.elapsed() >= PAUSE);
+        assert_eq!(listener.trouble.note(), None, "it has just been said");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_and_one_that_is_cut_are_let_go() {
+        let mut listener = listener(2).await;
+        let _peer = TcpStream::connect(listener.address()).await.unwrap();
+        let mut silent = Connection::open(listener.accept().await, None).unwrap();
+        assert_eq!(silent.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::TimedOut);
+
+        let cut = tokio_util::sync::CancellationToken::new();
+        let _peer = TcpStream::connect(listener.address()).await.unwrap();
+        let mut served = Connection::open(listener.accept().await, Some(cut.clone())).unwrap();
+        cut.cancel();
+        assert_eq!(served.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        assert_eq!(listener.places.available_permits(), 0);
+        drop((silent, served));
+        assert_eq!(listener.places.available_permits(), 2);
     }
 }

@@ -3,9 +3,13 @@
 //! Two phases: [`App::build`] does everything that can fail (files, database, policies, sockets), [`App::start`]
 //! only lets it run. Nothing here decides anything.
 
+mod background;
 mod bootstrap;
 mod build;
+mod bundles;
+mod complaint;
 pub mod config;
+mod connection;
 pub mod dev_issuer;
 mod lifecycle;
 mod listener;

@@ -1,142 +1,348 @@
 //! Policies from directories: loaded at start, and again whenever the files change.
 //!
 //! A change becomes live only when the whole bundle compiles; otherwise the old one stays, and readiness says why.
-//! Besides watching the files, a SIGHUP reads them again: some file systems tell nobody of changes.
+//! Some file systems tell nobody of changes, and a directory that is replaced takes its watch with it. So a SIGHUP
+//! reads the files as well, and they are read again and watched anew every now and then.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::future;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
 use notify::{RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::bundles::{Bundles, Compiled};
 use crate::decide::{ActiveBundle, Live};
-use crate::model::{ApiId, Clock, DomainId};
-use crate::policy::{self, Snapshot};
+use crate::model::{BundleDigest, BundleSource, Clock, DomainId};
 
 /// Editors write a file in several steps; changes are taken together when nothing moved for this long.
 const QUIET: Duration = Duration::from_millis(50);
+/// The same when something moves all the time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where the policies of each domain come from.
+/// Keeps the policies of each domain what the files say.
 pub struct PolicySource {
-    domains: Vec<(DomainId, Vec<PathBuf>)>,
-    config: policy::Config,
-    apis: BTreeSet<ApiId>,
+    bundles: Bundles,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
+    /// How often the files were read again.
+    rereads: AtomicU64,
 }
 
+/// What each domain's files were when they were read last, or why they could not be read.
+type Seen = BTreeMap<DomainId, Result<BundleDigest, String>>;
+
 impl PolicySource {
-    pub fn new(
-        config: policy::Config,
-        base_dir: &Path,
-        apis: BTreeSet<ApiId>,
-        live: Arc<Live>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let absolute = |folders: &[PathBuf]| folders.iter().map(|folder| base_dir.join(folder)).collect();
-        let domains = config
-            .domains
-            .iter()
-            .map(|(domain, settings)| (domain.clone(), absolute(&settings.directories)))
-            .collect();
-        Self { domains, config, apis, live, clock }
+    pub fn new(bundles: Bundles, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
+        Self { bundles, live, clock, rereads: AtomicU64::new(0) }
     }
 
     /// The first load: every domain must compile, for there is nothing older to go on with.
     pub fn load_all(&self) -> anyhow::Result<()> {
-        for (domain, folders) in &self.domains {
-            let bundle = self.compile(folders).map_err(anyhow::Error::msg);
-            let bundle =
-                bundle.with_context(|| format!("the policies of domain `{domain}` cannot be used"))?;
-            self.activate(domain, &bundle);
+        for (domain, compiled) in self.bundles.compile_all()? {
+            self.activate(&domain, compiled);
         }
         Ok(())
     }
 
-    fn compile(&self, folders: &[PathBuf]) -> Result<ActiveBundle, String> {
-        let limits = self.config.limits();
-        let source = policy::directory::read(folders, &limits).map_err(|error| error.to_string())?;
-        let (snapshot, warnings) =
-            Snapshot::compile(&source, &limits, Some(&self.apis)).map_err(|errors| errors.rendered())?;
-        Ok(ActiveBundle {
-            snapshot: Arc::new(snapshot),
-            activated_at: self.clock.now(),
-            warnings: warnings.iter().map(ToString::to_string).collect(),
-        })
-    }
-
-    fn activate(&self, domain: &DomainId, bundle: &ActiveBundle) {
-        for warning in &bundle.warnings {
+    fn activate(&self, domain: &DomainId, compiled: Compiled) {
+        for warning in &compiled.warnings {
             tracing::warn!(%domain, "{warning}");
         }
-        let (digest, policies) = (bundle.snapshot.digest(), bundle.snapshot.policy_count());
+        let (digest, policies) = (compiled.snapshot.digest(), compiled.snapshot.policy_count());
+        let (snapshot, warnings) = (Arc::new(compiled.snapshot), compiled.warnings);
+        let bundle = ActiveBundle { snapshot, activated_at: self.clock.now(), warnings };
+        self.live.activate(domain, &bundle);
         tracing::info!(%domain, %digest, policies, "policies are live");
-        self.live.activate(domain, bundle);
     }
 
-    fn reload(&self) {
-        for (domain, folders) in &self.domains {
-            match self.compile(folders) {
-                Ok(bundle) if self.is_live(domain, &bundle) => self.live.accept(domain),
-                Ok(bundle) => self.activate(domain, &bundle),
-                Err(why) => {
-                    tracing::error!(%domain, "the new policies are refused, the old ones stay live: {why}");
-                    self.live.refuse(domain, &why);
+    /// Takes up what is not as it was when it was seen last.
+    fn reload(&self, mut seen: Seen) -> Seen {
+        self.rereads.fetch_add(1, Ordering::Relaxed);
+        for (domain, folders) in self.bundles.domains() {
+            let read = self.bundles.read(folders);
+            let now = read.as_ref().map(BundleSource::digest).map_err(String::clone);
+            if seen.get(domain) != Some(&now) {
+                self.take_up(domain, read);
+                seen.insert(domain.clone(), now);
+            }
+        }
+        seen
+    }
+
+    fn take_up(&self, domain: &DomainId, read: Result<BundleSource, String>) {
+        if read.as_ref().is_ok_and(|source| self.is_live(domain, &source.digest())) {
+            return self.live.accept(domain);
+        }
+        match read.and_then(|source| self.bundles.compile(&source)) {
+            Ok(compiled) => self.activate(domain, compiled),
+            Err(why) => {
+                tracing::error!(%domain, "the new policies are refused, the old ones stay live: {why}");
+                self.live.refuse(domain, &why);
+            }
+        }
+    }
+
+    fn is_live(&self, domain: &DomainId, digest: &BundleDigest) -> bool {
+        self.live.view().bundle(domain).is_some_and(|live| live.snapshot.digest() == *digest)
+    }
+
+    /// Follows the files until told to stop. `reread` is how often they are read although nothing was told.
+    pub async fn watch(self: Arc<Self>, reread: Duration, stop: CancellationToken) {
+        let (changed, mut changes) = mpsc::channel(1);
+        let mut hangups = hangups();
+        let mut watch = Watch { changed, watcher: None, is_troubled: false };
+        let mut rereads = tokio::time::interval(reread);
+        rereads.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = Seen::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                // Comes at once the first time: what was edited between the first load and the watch is not missed.
+                _ = rereads.tick() => watch.begin(self.bundles.folders()),
+                () = next(&mut hangups) => {
+                    tracing::info!("SIGHUP received; reading policies again");
+                    // What is still wrong is to be said again.
+                    seen.clear();
+                }
+                Some(()) = changes.recv() => settle(&mut changes, &stop).await,
+            }
+            let source = Arc::clone(&self);
+            let before = std::mem::take(&mut seen);
+            // Compiling takes CPU, and must not hold up those who decide.
+            let reload = tokio::task::spawn_blocking(move || source.reload(before));
+            match stop.run_until_cancelled(reload).await {
+                None => return,
+                Some(Ok(now)) => seen = now,
+                Some(Err(error)) => {
+                    tracing::error!(%error, "reading policies panicked; the old ones stay live");
                 }
             }
         }
     }
+}
 
-    fn is_live(&self, domain: &DomainId, bundle: &ActiveBundle) -> bool {
-        let view = self.live.view();
-        view.bundle(domain).is_some_and(|live| live.snapshot.digest() == bundle.snapshot.digest())
-    }
+/// The watch over the files.
+struct Watch {
+    /// Told of every change; a full channel already says that something changed.
+    changed: mpsc::Sender<()>,
+    watcher: Option<notify::RecommendedWatcher>,
+    is_troubled: bool,
+}
 
-    /// Follows the files until told to stop.
-    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let (changed, mut changes) = mpsc::channel(1);
-        // A full channel already says that something changed.
-        let tell = move |_: notify::Result<notify::Event>| {
-            let _already_told = changed.try_send(());
-        };
-        let _watcher = self.watcher(tell).inspect_err(|error| {
-            tracing::warn!(%error, "policy files cannot be watched; send SIGHUP after a change");
-        });
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-            return tracing::warn!("cannot listen for SIGHUP");
-        };
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Some(()) = changes.recv() => settle(&mut changes).await,
-                Some(()) = hangup.recv() => tracing::info!("SIGHUP received; reading policies again"),
+impl Watch {
+    /// Watches these folders as they are now, in place of what was watched before.
+    fn begin<'a>(&mut self, folders: impl Iterator<Item = &'a PathBuf>) {
+        match watcher(self.changed.clone(), folders) {
+            Ok(watcher) => {
+                self.watcher = Some(watcher);
+                self.is_troubled = false;
             }
-            let source = Arc::clone(&self);
-            // Compiling takes CPU, and must not hold up those who decide.
-            if let Err(error) = tokio::task::spawn_blocking(move || source.reload()).await {
-                tracing::error!(%error, "reading policies panicked; the old ones stay live");
+            // The old watch, if there is one, still sees some of it.
+            Err(error) if !self.is_troubled => {
+                tracing::warn!(%error, "policy files cannot be watched; changes are found at the next reading");
+                self.is_troubled = true;
             }
+            Err(_) => {}
         }
-    }
-
-    fn watcher(
-        &self,
-        tell: impl Fn(notify::Result<notify::Event>) + Send + 'static,
-    ) -> notify::Result<impl Watcher> {
-        let mut watcher = notify::recommended_watcher(tell)?;
-        for folder in self.domains.iter().flat_map(|(_, folders)| folders) {
-            watcher.watch(folder, RecursiveMode::Recursive)?;
-        }
-        Ok(watcher)
     }
 }
 
-/// Waits until nothing has changed for a moment.
-async fn settle(changes: &mut mpsc::Receiver<()>) {
-    while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
+fn watcher<'a>(
+    changed: mpsc::Sender<()>,
+    folders: impl Iterator<Item = &'a PathBuf>,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading the files is an event too; to follow it would mean reading them for ever.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            let _already_told = changed.try_send(());
+        }
+    })?;
+    for folder in folders {
+        watcher.watch(folder, RecursiveMode::Recursive)?;
+    }
+    Ok(watcher)
+}
+
+/// The SIGHUPs of this process; without them files are watched all the same.
+fn hangups() -> Option<Signal> {
+    signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "cannot listen for SIGHUP")).ok()
+}
+
+async fn next(hangups: &mut Option<Signal>) {
+    match hangups {
+        Some(hangups) => {
+            if hangups.recv().await.is_none() {
+                future::pending().await
+            }
+        }
+        None => future::pending().await,
+    }
+}
+
+/// Waits until nothing has changed for a moment, or for long enough, or until the stop.
+async fn settle(changes: &mut mpsc::Receiver<()>, stop: &CancellationToken) {
+    let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {} };
+    stop.run_until_cancelled(tokio::time::timeout(PATIENCE, quiet)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::SystemClock;
+    use crate::policy;
+    use crate::risk::{self, Signals};
+
+    const SOON: Duration = Duration::from_secs(20);
+    const SELDOM: Duration = Duration::from_secs(3_600);
+
+    struct Fixture {
+        source: Arc<PolicySource>,
+        folder: tempfile::TempDir,
+        stop: CancellationToken,
+        watching: Option<tokio::task::JoinHandle<()>>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("live")).unwrap();
+            write(&folder.path().join("live"), "first");
+            let mut config = policy::Config::default();
+            config
+                .domains
+                .insert(DomainId::default(), policy::DomainConfig { directories: vec!["live".into()] });
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+            let signals = Signals::new(risk::Config::default()).unwrap();
+            let live = Arc::new(Live::new(signals, Arc::clone(&clock)));
+            let bundles = Bundles::new(&config, folder.path(), BTreeSet::new());
+            let source = Arc::new(PolicySource::new(bundles, live, clock));
+            source.load_all().unwrap();
+            Self { source, folder, stop: CancellationToken::new(), watching: None }
+        }
+
+        fn watch(mut self, reread: Duration) -> Self {
+            self.watching = Some(tokio::spawn(Arc::clone(&self.source).watch(reread, self.stop.clone())));
+            self
+        }
+
+        fn live(&self) -> PathBuf {
+            self.folder.path().join("live")
+        }
+
+        fn rereads(&self) -> u64 {
+            self.source.rereads.load(Ordering::Relaxed)
+        }
+
+        fn digest(&self) -> BundleDigest {
+            self.source.live.view().bundle(&DomainId::default()).unwrap().snapshot.digest()
+        }
+
+        async fn until(&self, mut fits: impl FnMut(&Self) -> bool) {
+            let wait = async {
+                while !fits(self) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(SOON, wait).await.expect("it did not come about");
+        }
+
+        async fn stop(self) {
+            self.stop.cancel();
+            tokio::time::timeout(SOON, self.watching.unwrap()).await.unwrap().unwrap();
+        }
+    }
+
+    fn write(folder: &Path, id: &str) {
+        fs::write(folder.join("a.cedar"), format!("@id(\"{id}\") permit (principal, action, resource);"))
+            .unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_edit_is_read_a_bounded_number_of_times() {
+        let fixture = Fixture::new().watch(SELDOM);
+        fixture.until(|fixture| fixture.rereads() > 0).await;
+        let before = fixture.digest();
+        write(&fixture.live(), "second");
+        fixture.until(|fixture| fixture.digest() != before).await;
+        // Reading that calls for reading would come to about ten in this time.
+        let many = fixture.rereads() + 3;
+        let too_often = fixture.until(|fixture| fixture.rereads() > many);
+        assert!(tokio::time::timeout(Duration::from_secs(1), too_often).await.is_err());
+        fixture.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_edit_before_the_watch_began_is_not_missed() {
+        let fixture = Fixture::new();
+        let before = fixture.digest();
+        write(&fixture.live(), "second");
+        let fixture = fixture.watch(SELDOM);
+        fixture.until(|fixture| fixture.digest() != before).await;
+        fixture.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_directory_that_is_replaced_is_read_and_watched_again() {
+        let fixture = Fixture::new().watch(Duration::from_millis(200));
+        fixture.until(|fixture| fixture.rereads() > 0).await;
+        for id in ["second", "third"] {
+            let before = fixture.digest();
+            let (new, old) =
+                (fixture.folder.path().join("new"), fixture.folder.path().join(format!("before-{id}")));
+            fs::create_dir(&new).unwrap();
+            write(&new, id);
+            fs::rename(fixture.live(), old).unwrap();
+            fs::rename(new, fixture.live()).unwrap();
+            fixture.until(|fixture| fixture.digest() != before).await;
+        }
+        fixture.stop().await;
+    }
+
+    #[test]
+    fn files_that_are_as_they_were_are_not_looked_into_again() {
+        let fixture = Fixture::new();
+        fs::write(fixture.live().join("b.cedar"), "nonsense").unwrap();
+        let seen = fixture.source.reload(Seen::new());
+        assert!(!fixture.source.live.problems().is_empty());
+        // If it looked again, it would refuse again.
+        fixture.source.live.accept(&DomainId::default());
+        let refused = |fixture: &Fixture| {
+            fixture.source.live.problems().iter().any(|problem| problem.contains("serving old policies"))
+        };
+        let seen = fixture.source.reload(seen);
+        assert!(!refused(&fixture));
+        drop(seen);
+        fixture.source.reload(Seen::new());
+        assert!(refused(&fixture), "a SIGHUP has it looked into and said again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_without_end_are_taken_up_after_a_second_and_left_at_the_stop() {
+        let (changed, mut changes) = mpsc::channel(1);
+        let changing = tokio::spawn(async move {
+            while changed.send(()).await.is_ok() {
+                tokio::time::sleep(QUIET / 2).await;
+            }
+        });
+        let started = tokio::time::Instant::now();
+        let stop = CancellationToken::new();
+        settle(&mut changes, &stop).await;
+        assert_eq!(started.elapsed(), PATIENCE);
+        stop.cancel();
+        settle(&mut changes, &stop).await;
+        assert_eq!(started.elapsed(), PATIENCE);
+        changing.abort();
+    }
 }

@@ -8,10 +8,10 @@ use anyhow::Context;
 use futures::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::background::Background;
 use super::build::App;
-use super::config::Config;
+use super::config::{Config, ServerConfig};
 use super::listener::Listener;
 use super::workers::{Stop, Workers};
 use crate::api::layers::AuthenticateCallers;
@@ -27,6 +27,13 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often it looks at its own health.
 const HEALTH_CHECK: Duration = Duration::from_millis(250);
 
+/// How long what was cut may take to notice.
+const CUT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much longer than the audit trail may drain we wait for the tasks in the background.
+const BACKGROUND_MARGIN: Duration = Duration::from_secs(2);
+/// How long a stop waits for the store to take this replica off the list; unasked it drops off when it falls silent.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A running server. Dropping it stops nothing: call [`Running::stop`].
 pub struct Running {
     config: Config,
@@ -34,21 +41,19 @@ pub struct Running {
     management: SocketAddr,
     live: Arc<Live>,
     recorder: Recorder,
-    health: Health,
     store: Arc<dyn Store>,
     replica: String,
     /// Ends the listeners.
     doors: Stop,
-    /// Ends what works behind them, once they are done.
-    stop: CancellationToken,
     listeners: JoinHandle<anyhow::Result<()>>,
-    background: TaskTracker,
+    /// What works behind them; it ends once they are done.
+    background: Background,
 }
 
 impl Running {
     pub(super) fn start(app: App) -> Self {
         let (doors_stop, stop) = (Stop::default(), CancellationToken::new());
-        let background = TaskTracker::new();
+        let background = Background::new(stop.clone());
         let heart = Heart {
             store: Arc::clone(&app.store),
             live: Arc::clone(&app.live),
@@ -57,19 +62,23 @@ impl Running {
             address: app.decisions.address(),
             started_at: app.started_at,
         };
-        let follow = FollowConfig::default();
-        background.spawn(app.writer.run(stop.clone()));
-        background.spawn(Arc::clone(&app.live).follow(Arc::clone(&app.store), follow, stop.clone()));
-        background.spawn(app.policies.watch(stop.clone()));
-        background.spawn(report_health(app.health.clone(), Arc::clone(&app.live), doors_stop.drain.clone()));
-        background.spawn(heart.beat(stop.clone()));
-        background.close();
+        let follow =
+            Arc::clone(&app.live).follow(Arc::clone(&app.store), FollowConfig::default(), stop.clone());
+        let health = report_health(app.health.clone(), Arc::clone(&app.live), doors_stop.drain.clone());
+        background.spawn("the writer of audit records", app.writer.run(stop.clone()));
+        background.spawn("the follower of the change feed", follow);
+        background.spawn(
+            "the watch over policies",
+            app.policies.watch(app.config.server.policy_reread, stop.clone()),
+        );
+        background.spawn("the heartbeat", heart.beat(stop.clone()));
+        background.spawn("the health report", health.then(|()| stop.cancelled_owned()));
         let doors = Doors {
             gate: AuthenticateCallers::new(Gate::new(Arc::clone(&app.live), app.recorder.clone())),
             decider: app.decider,
             management: app.management,
-            health: app.health.clone(),
-            threads: app.config.server.decision_threads,
+            health: app.health,
+            config: app.config.server.clone(),
         };
         Self {
             decisions: app.decisions.address(),
@@ -78,11 +87,9 @@ impl Running {
             config: app.config,
             live: app.live,
             recorder: app.recorder,
-            health: app.health,
             store: app.store,
             replica: app.replica,
             doors: doors_stop,
-            stop,
             background,
         }
     }
@@ -107,45 +114,61 @@ impl Running {
         &self.live
     }
 
-    /// Runs until the token is cancelled or a listener fails; then stops in order.
-    pub async fn run_until(mut self, asked: CancellationToken) -> anyhow::Result<()> {
-        let failed = tokio::select! {
+    /// Runs until the token is cancelled; then stops in order. So it does when a listener fails or a task behind them
+    /// ends, and fails: a server that only half works must not look well.
+    pub async fn run_until(self, asked: CancellationToken) -> anyhow::Result<()> {
+        let gone = tokio::select! {
+            biased;
             () = asked.cancelled() => None,
-            ended = &mut self.listeners => Some(ended),
+            // A listener that ends drains the other; how it ended comes out in the stop.
+            () = self.doors.drain.cancelled() => None,
+            gone = self.background.gone() => Some(gone),
         };
-        match failed {
-            None => self.stop().await,
-            Some(ended) => {
-                self.stop_background().await;
-                ended.context("a listener panicked")?
+        if let Some(gone) = gone {
+            tracing::error!(error = %gone, "the server cannot go on without it and stops");
+        }
+        let stopped = self.stop().await;
+        gone.map_or(stopped, |gone| Err(anyhow::Error::new(gone).context("the server had to stop")))
+    }
+
+    /// Stops: takes no more calls, lets those under way finish, then stores what is still queued. Each step is
+    /// bounded, so that neither a call nor a database that hangs can keep the process.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        // The health report says NOT_SERVING at this, and nothing after it.
+        self.doors.drain.cancel();
+        let closed = self.close_doors().await;
+        self.stop_background().await;
+        tracing::info!("stopped");
+        closed
+    }
+
+    async fn close_doors(&mut self) -> anyhow::Result<()> {
+        let drained = tokio::time::timeout(self.config.server.drain_timeout, &mut self.listeners).await;
+        if let Ok(ended) = drained {
+            return ended.context("a listener panicked")?;
+        }
+        tracing::warn!("calls were still under way after the drain timeout; they are cut off");
+        self.doors.cut.cancel();
+        match tokio::time::timeout(CUT_TIMEOUT, &mut self.listeners).await {
+            Ok(ended) => ended.context("a listener panicked")?,
+            // A thread that computes and never waits cannot be stopped from outside.
+            Err(_) => {
+                tracing::error!("a decision thread is stuck; it ends with the process");
+                self.listeners.abort();
+                Ok(())
             }
         }
     }
 
-    /// Stops: takes no more calls, lets those under way finish, then stores what is still queued.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.health.report(false, false).await;
-        self.doors.drain.cancel();
-        let ended = tokio::time::timeout(self.config.server.drain_timeout, &mut self.listeners).await;
-        if ended.is_err() {
-            tracing::warn!("calls were still under way after the drain timeout; they are cut off");
-            self.doors.cut.cancel();
-            self.listeners.abort();
-        }
-        self.stop_background().await;
-        match ended {
-            Ok(ended) => ended.context("a listener panicked")?,
-            Err(_) => Ok(()),
-        }
-    }
-
     async fn stop_background(&self) {
-        self.stop.cancel();
-        self.background.wait().await;
-        if let Err(error) = self.store.remove_replica(&self.replica).await {
-            tracing::warn!(%error, "cannot take this replica off the list");
+        if !self.background.stop(self.config.audit.drain_timeout.saturating_add(BACKGROUND_MARGIN)).await {
+            tracing::error!("background tasks have not ended in time; they end with the process");
         }
-        tracing::info!("stopped");
+        match tokio::time::timeout(FAREWELL_TIMEOUT, self.store.remove_replica(&self.replica)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot take this replica off the list"),
+            Err(_) => tracing::warn!("cannot take this replica off the list: the store does not answer"),
+        }
     }
 }
 
@@ -155,17 +178,19 @@ struct Doors {
     decider: Arc<Decider>,
     management: Arc<Management>,
     health: Health,
-    threads: usize,
+    config: ServerConfig,
 }
 
 impl Doors {
     /// Serves at both listeners; when one ends, so does the other.
     async fn open(self, decisions: Listener, management: Listener, stop: Stop) -> anyhow::Result<()> {
+        // However this ends, a panic included: a server with one door shut is to stop.
+        let _drain = stop.drain.clone().drop_guard();
         let routes = api::decision_routes(&self.decider, &self.health)?;
-        let workers = Workers::start(self.threads, &routes, &self.gate, &stop)?;
+        let workers = Workers::start(&self.config, &routes, &self.gate, &stop)?;
         let decisions = workers.serve(decisions, stop.drain.clone());
         let routes = api::management_routes(&self.management, &self.health)?;
-        let management = management.serve(routes, self.gate, stop.drain.clone());
+        let management = management.serve(routes, self.gate, &self.config, &stop);
         let end_both = || stop.drain.cancel();
         let (decisions, management) =
             tokio::join!(decisions.inspect(|_| end_both()), management.inspect(|_| end_both()));
@@ -174,12 +199,13 @@ impl Doors {
     }
 }
 
-/// Keeps the health service true.
+/// Keeps the health service true until the drain, and then says NOT_SERVING as its last word.
 async fn report_health(health: Health, live: Arc<Live>, drain: CancellationToken) {
     let mut ticks = tokio::time::interval(HEALTH_CHECK);
     loop {
         tokio::select! {
-            () = drain.cancelled() => return,
+            biased;
+            () = drain.cancelled() => return health.report(false, false).await,
             _ = ticks.tick() => health.report(live.is_ready(), live.problems().is_empty()).await,
         }
     }
@@ -204,8 +230,14 @@ impl Heart {
                 _ = ticks.tick() => {}
             }
             self.live.signals.prune(self.clock.now());
-            if let Err(error) = self.store.heartbeat(&self.replica()).await {
-                tracing::warn!(%error, "cannot write the heartbeat");
+            // A store that does not answer keeps neither the heart nor the stop waiting for more than a beat.
+            let replica = self.replica();
+            let beat = tokio::time::timeout(HEARTBEAT, self.store.heartbeat(&replica));
+            match stop.run_until_cancelled(beat).await {
+                None => return,
+                Some(Ok(Ok(_))) => {}
+                Some(Ok(Err(error))) => tracing::warn!(%error, "cannot write the heartbeat"),
+                Some(Err(_)) => tracing::warn!("cannot write the heartbeat: the store does not answer"),
             }
         }
     }
@@ -221,5 +253,99 @@ impl Heart {
             applied: self.live.revision(),
             bundle: view.bundle(&DomainId::default()).map(|bundle| bundle.snapshot.digest().to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tonic::Streaming;
+    use tonic::transport::Endpoint;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+    use super::*;
+    use crate::model::SystemClock;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn start(drain_timeout: Duration) -> (Running, TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+        config.settle_paths(dir.path());
+        config.server = ServerConfig {
+            decisions: address,
+            management: address,
+            decision_threads: 2,
+            drain_timeout,
+            ..ServerConfig::default()
+        };
+        (App::build(config, Arc::new(SystemClock::new())).await.unwrap().start(), dir)
+    }
+
+    /// A stream that never ends by itself.
+    async fn watch_health(address: SocketAddr) -> Streaming<HealthCheckResponse> {
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let request = HealthCheckRequest { service: String::new() };
+        HealthClient::new(channel).watch(request).await.unwrap().into_inner()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_task_that_dies_stops_the_server_with_an_error() {
+        let (running, _dir) = start(SOON).await;
+        running.background.spawn("the canary", async { panic!("this test panics on purpose") });
+        let stopped = tokio::time::timeout(SOON, running.run_until(CancellationToken::new())).await.unwrap();
+        let error = format!("{:#}", stopped.unwrap_err());
+        assert!(error.contains("the canary panicked"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_listener_that_fails_stops_the_server_although_calls_are_under_way() {
+        let (mut running, _dir) = start(Duration::from_millis(100)).await;
+        let mut calls = watch_health(running.management()).await;
+        let drain = running.doors.drain.clone();
+        let served = std::mem::replace(&mut running.listeners, tokio::spawn(async { Ok(()) }));
+        running.listeners = tokio::spawn(async move {
+            // As a decision thread that ended does it.
+            drain.cancel();
+            served.await??;
+            Err(anyhow::anyhow!("no thread"))
+        });
+        let stopped = tokio::time::timeout(SOON, running.run_until(CancellationToken::new())).await.unwrap();
+        assert_eq!(stopped.unwrap_err().to_string(), "no thread");
+        while let Ok(Some(_)) = calls.message().await {}
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stop_says_not_serving_last_and_cuts_what_never_ends() {
+        let (running, _dir) = start(Duration::from_millis(500)).await;
+        let mut calls = [watch_health(running.decisions()).await, watch_health(running.management()).await];
+        // Without policies it is not ready, so this is how a ready one looks.
+        running.live.activate(&DomainId::default(), &bundle());
+        for calls in &mut calls {
+            while calls.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+        }
+        let stopping = tokio::spawn(running.stop());
+        for calls in &mut calls {
+            let mut last = None;
+            let cut = loop {
+                match tokio::time::timeout(SOON, calls.message()).await.expect("the stream is cut") {
+                    Ok(Some(said)) => last = Some(said.status()),
+                    end => break end,
+                }
+            };
+            assert_eq!(last, Some(ServingStatus::NotServing));
+            assert!(cut.is_err(), "it did not end by itself");
+        }
+        tokio::time::timeout(SOON, stopping).await.unwrap().unwrap().unwrap();
+    }
+
+    fn bundle() -> crate::decide::ActiveBundle {
+        let source = crate::model::BundleSource::default();
+        let (snapshot, _) = crate::policy::Snapshot::compile(&source, &Default::default(), None).unwrap();
+        let activated_at = Timestamp::default();
+        crate::decide::ActiveBundle { snapshot: Arc::new(snapshot), activated_at, warnings: Vec::new() }
     }
 }

@@ -4,22 +4,24 @@
 //! core carries about half as much again as one runtime over all of them. Whatever else the server does (following
 //! the feed, writing records, management) runs on the main runtime and is scheduled by the operating system.
 
-use std::io;
-use std::net::TcpStream;
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use futures::StreamExt;
+use futures::future::select_all;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
 
-use super::listener::Listener;
+use super::config::ServerConfig;
+use super::connection::{Connection, Taken};
+use super::listener::{Listener, server};
 use crate::api::layers::AuthenticateCallers;
 
-/// Connections that a thread has not taken up yet; beyond this, the accepting task waits.
+/// Connections that a thread has not taken up yet; beyond this, others get them.
 const BACKLOG: usize = 64;
 
 /// When to stop.
@@ -33,32 +35,48 @@ pub struct Stop {
 
 /// Threads, each with its own runtime, that serve the same routes.
 pub struct Workers {
-    hand_over: Vec<mpsc::Sender<TcpStream>>,
-    ended: Vec<oneshot::Receiver<anyhow::Result<()>>>,
+    hand_over: Vec<mpsc::Sender<Taken>>,
+    ended: FuturesUnordered<oneshot::Receiver<anyhow::Result<()>>>,
 }
 
+/// A decision thread is not there any more.
+#[derive(Debug, PartialEq, Eq)]
+struct Gone;
+
 impl Workers {
-    /// Starts the threads. Zero means one for each core that this process may use.
+    /// Starts the threads. Zero of them means one for each core that this process may use.
     pub fn start(
-        threads: usize,
+        config: &ServerConfig,
         routes: &Routes,
         gate: &AuthenticateCallers,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
-        let threads = if threads == 0 { thread::available_parallelism()?.get() } else { threads };
-        let mut workers = Self { hand_over: Vec::new(), ended: Vec::new() };
+        let threads = match config.decision_threads {
+            0 => thread::available_parallelism()?.get(),
+            threads => threads,
+        };
+        Self::spawn(threads, |connections| {
+            let (routes, gate, stop, config) = (routes.clone(), gate.clone(), stop.clone(), config.clone());
+            move || run(connections, routes, gate, &config, &stop)
+        })
+    }
+
+    fn spawn<W>(threads: usize, work: impl Fn(mpsc::Receiver<Taken>) -> W) -> anyhow::Result<Self>
+    where
+        W: FnOnce() -> anyhow::Result<()> + Send + 'static,
+    {
+        let mut workers = Self { hand_over: Vec::new(), ended: FuturesUnordered::new() };
         for number in 0..threads {
             let (hand_over, connections) = mpsc::channel(BACKLOG);
             let (tell, ended) = oneshot::channel();
-            let (routes, gate, stop) = (routes.clone(), gate.clone(), stop.clone());
+            let work = work(connections);
             thread::Builder::new()
                 .name(format!("decide-{number}"))
                 // Policies are evaluated recursively, and Cedar wants room for it.
                 .stack_size(8 * 1024 * 1024)
                 .spawn(move || {
-                    let result = run(connections, routes, gate, &stop);
                     // Whoever started the threads has gone; there is nobody to tell.
-                    let _ = tell.send(result);
+                    let _ = tell.send(work());
                 })
                 .context("cannot start a decision thread")?;
             workers.hand_over.push(hand_over);
@@ -68,51 +86,172 @@ impl Workers {
     }
 
     /// Accepts connections and hands them to the threads in turn, until told to drain; then waits for the threads.
-    pub async fn serve(self, listener: Listener, drain: CancellationToken) -> anyhow::Result<()> {
-        let accepting = accept(listener, &self.hand_over);
-        drain.run_until_cancelled(accepting).await;
-        drop(self.hand_over);
-        for ended in self.ended {
-            ended.await.context("a decision thread panicked")??;
+    /// A thread that ends before that drains them all, and is an error.
+    pub async fn serve(mut self, mut listener: Listener, drain: CancellationToken) -> anyhow::Result<()> {
+        let served = tokio::select! {
+            biased;
+            () = drain.cancelled() => Ok(()),
+            Some(result) = self.ended.next() => {
+                Err(how(result).err().unwrap_or_else(|| anyhow!("a decision thread ended by itself")))
+            }
+            // The thread says itself why it is gone, unless it has not come to that yet.
+            Gone = hand_out(&mut listener, &self.hand_over) => Err(anyhow!("a decision thread has gone")),
+        };
+        drain.cancel();
+        drop((listener, self.hand_over));
+        while let Some(result) = self.ended.next().await {
+            let ended = how(result);
+            if served.is_ok() {
+                ended?;
+            }
         }
-        Ok(())
+        served
     }
 }
 
-async fn accept(listener: Listener, threads: &[mpsc::Sender<TcpStream>]) {
-    for thread in threads.iter().cycle() {
-        let connection = match listener.accept().await {
-            Ok(connection) => connection,
-            Err(error) => {
-                // Out of file descriptors, or a client that has gone already: the next one may fare better.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::task::yield_now().await;
-                continue;
-            }
-        };
-        if thread.send(connection).await.is_err() {
-            tracing::error!("a decision thread has ended; its connection is closed");
+fn how(ended: Result<anyhow::Result<()>, oneshot::error::RecvError>) -> anyhow::Result<()> {
+    ended.context("a decision thread panicked")?
+}
+
+/// Hands out connections for as long as every thread is there.
+async fn hand_out(listener: &mut Listener, threads: &[mpsc::Sender<Taken>]) -> Gone {
+    let mut turn = 0;
+    loop {
+        let connection = listener.accept().await;
+        if hand_over(threads, turn, connection).await.is_err() {
+            return Gone;
+        }
+        turn = turn.wrapping_add(1).checked_rem(threads.len()).unwrap_or(0);
+    }
+}
+
+/// Gives a connection to the thread whose turn it is, or to the next one that has room: a thread that is stuck holds
+/// up nobody else's connections. Waits only when none has room.
+async fn hand_over(threads: &[mpsc::Sender<Taken>], turn: usize, mut connection: Taken) -> Result<(), Gone> {
+    for thread in threads.iter().cycle().skip(turn).take(threads.len()) {
+        match thread.try_send(connection) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(back)) => connection = back,
+            Err(TrySendError::Closed(_)) => return Err(Gone),
         }
     }
+    let rooms = threads.iter().map(|thread| Box::pin(thread.reserve()));
+    let (room, _, _) = select_all(rooms).await;
+    room.map_err(|_| Gone)?.send(connection);
+    Ok(())
 }
 
 fn run(
-    connections: mpsc::Receiver<TcpStream>,
+    connections: mpsc::Receiver<Taken>,
     routes: Routes,
     gate: AuthenticateCallers,
+    config: &ServerConfig,
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let serving = async {
-        let incoming = ReceiverStream::new(connections).map(into_async);
-        let server = Server::builder().layer(gate);
-        server.serve_with_incoming_shutdown(routes.prepare(), incoming, stop.drain.cancelled()).await
+        // A cut drops this runtime and all that it serves, so the connections need no token.
+        let incoming = ReceiverStream::new(connections).map(|taken| Connection::open(taken, None));
+        let drained = stop.drain.cancelled();
+        server(gate, config).serve_with_incoming_shutdown(routes.prepare(), incoming, drained).await
     };
     let ended = runtime.block_on(stop.cut.run_until_cancelled(serving));
     ended.unwrap_or(Ok(())).context("a decision thread failed")
 }
 
-/// Registers the connection with the runtime of the thread that will serve it.
-fn into_async(connection: TcpStream) -> io::Result<tokio::net::TcpStream> {
-    tokio::net::TcpStream::from_std(connection)
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn listener() -> Listener {
+        let address = "127.0.0.1:0".parse().unwrap();
+        Listener::bind("tests", address, &ServerConfig::default()).await.unwrap()
+    }
+
+    /// Threads that do nothing until they are told to end, and the way to tell them.
+    fn idle(threads: usize, result: fn() -> anyhow::Result<()>) -> (Workers, Vec<mpsc::Sender<()>>) {
+        let tell = std::cell::RefCell::new(Vec::new());
+        let workers = Workers::spawn(threads, |connections| {
+            let (end, mut told) = mpsc::channel(1);
+            tell.borrow_mut().push(end);
+            move || {
+                let _ = told.blocking_recv();
+                drop(connections);
+                result()
+            }
+        });
+        (workers.unwrap(), tell.into_inner())
+    }
+
+    async fn taken(listener: &mut Listener) -> (TcpStream, Taken) {
+        let peer = TcpStream::connect(listener.address()).await.unwrap();
+        (peer, listener.accept().await)
+    }
+
+    #[tokio::test]
+    async fn a_stuck_thread_holds_up_nobody_else() {
+        let mut listener = listener().await;
+        let (stuck, _held) = mpsc::channel(1);
+        let (free, mut served) = mpsc::channel(BACKLOG);
+        let threads = [stuck, free];
+        for turn in [0, 1, 0, 1, 0] {
+            let (_peer, connection) = taken(&mut listener).await;
+            hand_over(&threads, turn, connection).await.unwrap();
+        }
+        for _ in 0..4 {
+            assert!(served.try_recv().is_ok(), "all but the first went to the free thread");
+        }
+    }
+
+    #[tokio::test]
+    async fn when_all_threads_are_full_the_first_with_room_gets_the_connection() {
+        let mut listener = listener().await;
+        let (first, _held) = mpsc::channel(1);
+        let (second, mut served) = mpsc::channel(1);
+        let threads = [first, second];
+        for _ in 0..2 {
+            let (_peer, connection) = taken(&mut listener).await;
+            hand_over(&threads, 0, connection).await.unwrap();
+        }
+        let (_peer, connection) = taken(&mut listener).await;
+        let mut waiting = Box::pin(hand_over(&threads, 0, connection));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        served.recv().await.unwrap();
+        tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
+        assert!(served.recv().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_ends_before_its_time_stops_all_with_an_error() {
+        for (result, says) in [
+            ((|| Ok(())) as fn() -> anyhow::Result<()>, "ended by itself"),
+            (|| Err(anyhow!("no memory")), "no memory"),
+            (|| panic!("this test panics on purpose"), "panicked"),
+        ] {
+            let (workers, mut tell) = idle(2, result);
+            let drain = CancellationToken::new();
+            let serving = tokio::spawn(workers.serve(listener().await, drain.clone()));
+            drop(tell.remove(0));
+            tokio::time::timeout(SOON, drain.cancelled()).await.unwrap();
+            drop(tell);
+            let error = tokio::time::timeout(SOON, serving).await.unwrap().unwrap().unwrap_err();
+            assert!(format!("{error:#}").contains(says), "{error:#}");
+        }
+    }
+
+    #[tokio::test]
+    async fn threads_that_end_after_the_drain_are_no_error() {
+        let (workers, tell) = idle(2, || Ok(()));
+        let drain = CancellationToken::new();
+        let serving = tokio::spawn(workers.serve(listener().await, drain.clone()));
+        drain.cancel();
+        drop(tell);
+        tokio::time::timeout(SOON, serving).await.unwrap().unwrap().unwrap();
+    }
 }

@@ -11,9 +11,10 @@ use super::mask::MaskConfig;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Records that may wait to be stored, those of decisions under way included.
+    /// Records that may wait to be stored, those of decisions under way included. A record takes 1 to 2 KiB of memory,
+    /// and never more than 48 KiB, whatever callers send.
     pub queue: NonZeroUsize,
-    /// Records stored in one statement at most.
+    /// Records stored at once at most, all or none.
     pub batch: NonZeroUsize,
     /// How long a record waits for others to be stored with.
     #[serde(with = "crate::model::duration")]
@@ -25,7 +26,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// What happens to decisions when the queue is full because the store is away or too slow.
     pub when_full: WhenFull,
-    /// Callers counted by name in one minute's refusals; those beyond are counted together as `other`.
+    /// Callers counted by name in one minute's refusals: so many clients, and apart from them so many strangers, by
+    /// address (IPv6: by /64). Those beyond are counted together as `other`.
     pub refusal_peers: NonZeroUsize,
     pub mask: MaskConfig,
 }
@@ -44,7 +46,7 @@ impl Default for Config {
         let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         Self {
             queue: at_least_one(16_384),
-            batch: at_least_one(512),
+            batch: at_least_one(2_048),
             flush_interval: Duration::from_millis(100),
             drain_timeout: Duration::from_secs(10),
             when_full: WhenFull::Deny,

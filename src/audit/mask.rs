@@ -1,8 +1,9 @@
-//! Masking: what may not reach the trail is gone before anything is written.
+//! Masking: what may not reach the trail is gone before a record is queued.
 //!
 //! Values in a query string are masked unless their parameter is listed as harmless; path parameters are kept unless
 //! listed. All text loses its control characters and has a bound, so that one caller can neither forge lines in an
-//! export nor fill the store. Headers, tokens and bodies never get this far: a [`Record`] has no place for them.
+//! export nor fill the queue or the store. Headers, tokens and bodies never get this far: a [`Record`] has no place
+//! for them.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +21,9 @@ const MASK: &str = "***";
 pub struct MaskConfig {
     /// Query parameters whose values are kept, by exact name; the values of all others are masked.
     pub kept_query_params: BTreeSet<String>,
-    /// Path parameters whose values are masked, by the name in the template: `id` for `/orders/{id}`. A path that
-    /// does not fit its template is then masked whole.
+    /// Path parameters whose values are masked, by the name in the template: `id` for `/orders/{id}`. When any are
+    /// listed, a path without a template (of no declared endpoint, or refused as unsafe) is masked whole, and so is
+    /// one that does not fit its template.
     pub masked_path_params: BTreeSet<String>,
 }
 
@@ -33,7 +35,12 @@ mod bound {
     pub(super) const DETAIL: usize = 1_024;
     pub(super) const ITEM: usize = 512;
     pub(super) const ITEMS: usize = 64;
+    /// All items of one list together.
+    pub(super) const LIST: usize = 8_192;
 }
+
+/// What one masked record takes at most, in bytes; its canonical form is smaller. An ordinary one takes 1 to 2 KiB.
+pub const LARGEST_RECORD: usize = 48 * 1_024;
 
 /// Applies a [`MaskConfig`] to records.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +51,8 @@ impl Mask {
         Self(config)
     }
 
-    /// Masks and bounds every text of the record. Doing it twice changes nothing more.
+    /// Masks and bounds every text of the record, and gives back the memory of what was cut: afterwards it takes at
+    /// most [`LARGEST_RECORD`].
     pub fn apply(&self, record: &mut Record) {
         if let Some(path) = &record.path {
             record.path = Some(self.target(path, template(&record.resource)));
@@ -67,10 +75,9 @@ impl Mask {
         record.path.iter_mut().for_each(|text| clean(text, bound::PATH));
         record.detail.iter_mut().for_each(|text| clean(text, bound::DETAIL));
         record.refusals.truncate(bound::ITEMS);
-        for list in [&mut record.policies, &mut record.policy_errors, &mut record.risk_reasons] {
-            list.truncate(bound::ITEMS);
-            list.iter_mut().for_each(|text| clean(text, bound::ITEM));
-        }
+        record.refusals.shrink_to(bound::ITEMS);
+        let lists = [&mut record.policies, &mut record.policy_errors, &mut record.risk_reasons];
+        lists.into_iter().for_each(clean_list);
     }
 
     /// A request target (RFC 9112, section 3.2) without what it may not tell.
@@ -79,9 +86,11 @@ impl Mask {
         let (path, query) = split(target, '?');
         let mut masked = self.path(without_authority(path), template);
         if let Some(query) = query {
-            masked.push('?');
-            let params: Vec<String> = query.split('&').map(|param| self.query_param(param)).collect();
-            masked.push_str(&params.join("&"));
+            // What lies beyond the bound is cut anyway: it is not worth masking.
+            for (place, param) in head(query, bound::PATH).split('&').enumerate() {
+                masked.push(if place == 0 { '?' } else { '&' });
+                self.push_query_param(&mut masked, param);
+            }
         }
         if fragment.is_some() {
             masked.push('#');
@@ -91,20 +100,30 @@ impl Mask {
     }
 
     fn path(&self, path: &str, template: Option<&str>) -> String {
-        let template: Vec<&str> = template.map(|template| template.split('/').collect()).unwrap_or_default();
-        let segments: Vec<&str> = path.split('/').collect();
-        let rest = template.iter().position(|part| part.starts_with("{*"));
+        let template: Vec<&str> = match template {
+            Some(template) => template.split('/').collect(),
+            // Nobody can tell which of its segments is a listed parameter.
+            None if !self.0.masked_path_params.is_empty() => return format!("/{MASK}"),
+            None => Vec::new(),
+        };
         let secret = template.iter().any(|part| self.is_secret(part));
-        let fits =
-            if rest.is_some() { segments.len() >= template.len() } else { segments.len() == template.len() };
-        if secret && !fits {
+        let rest = template.iter().position(|part| part.starts_with("{*"));
+        if secret && !fits(path, template.len(), rest.is_some()) {
             return format!("/{MASK}");
         }
-        let masked = segments.iter().enumerate().map(|(place, segment)| {
+        let mut masked = String::with_capacity(path.len().min(bound::PATH));
+        for (place, segment) in head(path, bound::PATH).split('/').enumerate() {
+            if place > 0 {
+                masked.push('/');
+            }
             let part = template.get(rest.map_or(place, |rest| place.min(rest)));
-            if part.is_some_and(|part| self.is_secret(part)) { MASK.to_owned() } else { matrix(segment) }
-        });
-        masked.collect::<Vec<_>>().join("/")
+            if part.is_some_and(|part| self.is_secret(part)) {
+                masked.push_str(MASK);
+            } else {
+                push_segment(&mut masked, segment);
+            }
+        }
+        masked
     }
 
     /// Whether a segment of a template holds a parameter to mask: `{id}`, `{id}.json`, `{*rest}`.
@@ -113,13 +132,17 @@ impl Mask {
         names.into_iter().any(|(name, _)| self.0.masked_path_params.contains(name.trim_start_matches('*')))
     }
 
-    fn query_param(&self, param: &str) -> String {
+    fn push_query_param(&self, masked: &mut String, param: &str) {
         match param.split_once('=') {
-            Some((name, _)) if self.0.kept_query_params.contains(name) => param.to_owned(),
-            Some((name, _)) => format!("{name}={MASK}"),
-            None if param.is_empty() => String::new(),
+            Some((name, _)) if self.0.kept_query_params.contains(name) => masked.push_str(param),
+            Some((name, _)) => {
+                masked.push_str(name);
+                masked.push('=');
+                masked.push_str(MASK);
+            }
+            None if param.is_empty() => {}
             // Without a name to judge by it is all value.
-            None => MASK.to_owned(),
+            None => masked.push_str(MASK),
         }
     }
 }
@@ -142,22 +165,60 @@ fn without_authority(path: &str) -> &str {
     rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or(MASK)
 }
 
+/// Whether a path has as many segments as its template, or at least as many when a `{*rest}` takes several.
+fn fits(path: &str, parts: usize, open_ended: bool) -> bool {
+    let segments = path.split('/').count();
+    if open_ended { segments >= parts } else { segments == parts }
+}
+
 /// Parameters within a segment (`;jsessionid=...`) are masked like those of a query.
-fn matrix(segment: &str) -> String {
+fn push_segment(masked: &mut String, segment: &str) {
     match segment.split_once(';') {
-        Some((name, _)) => format!("{name};{MASK}"),
-        None => segment.to_owned(),
+        Some((name, _)) => {
+            masked.push_str(name);
+            masked.push(';');
+            masked.push_str(MASK);
+        }
+        None => masked.push_str(segment),
     }
 }
 
-/// Takes control characters away and cuts to at most `bound` bytes, at a character's edge.
+/// The first `bound` bytes and up to one character more, so that [`clean`] sees that something was cut.
+fn head(text: &str, bound: usize) -> &str {
+    text.get(..text.ceil_char_boundary(bound.saturating_add(1))).unwrap_or(text)
+}
+
+fn clean_list(list: &mut Vec<String>) {
+    list.truncate(bound::ITEMS);
+    let mut room = bound::LIST;
+    let mut kept: usize = 0;
+    for text in list.iter_mut() {
+        clean(text, bound::ITEM);
+        text.shrink_to_fit();
+        let Some(left) = room.checked_sub(text.len()) else { break };
+        room = left;
+        kept = kept.saturating_add(1);
+    }
+    list.truncate(kept);
+    list.shrink_to(bound::ITEMS);
+}
+
+/// Takes control characters away and cuts to at most `bound` bytes, at a character's edge. Looks at no more than the
+/// bound, however long the text is, and leaves no more memory taken than that.
 pub(super) fn clean(text: &mut String, bound: usize) {
-    text.retain(|char| !char.is_control());
-    if text.len() > bound {
-        const CUT: char = '\u{2026}';
+    const CUT: char = '\u{2026}';
+    let cut = text.len() > bound;
+    if cut {
         text.truncate(text.floor_char_boundary(bound.saturating_sub(CUT.len_utf8())));
+    }
+    // In UTF-8 the bytes of all control characters begin with one of these, and few other characters do.
+    if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2) {
+        text.retain(|char| !char.is_control());
+    }
+    if cut {
         text.push(CUT);
     }
+    text.shrink_to(bound);
 }
 
 #[cfg(test)]
@@ -182,6 +243,15 @@ mod tests {
     fn query_values_are_masked_unless_kept() {
         let masked = path(&mask(&["page"], &[]), "undeclared", "/a?page=2&token=s3cret&Page=3&flag&&x=");
         assert_eq!(masked, "/a?page=2&token=***&Page=***&***&&x=***");
+    }
+
+    #[test]
+    fn a_path_without_a_template_is_masked_whole_when_parameters_are_listed() {
+        let mask = mask(&["page"], &["ssn"]);
+        for resource in ["", "undeclared", "api/GET", "Doc::\"/people/{id}\""] {
+            let masked = path(&mask, resource, "/people/123-45/%2e%2e/x?page=2&ssn=123-45");
+            assert_eq!(masked, "/***?page=2&ssn=***", "{resource}");
+        }
     }
 
     #[test]
@@ -218,7 +288,77 @@ mod tests {
         let principal = record.principal.unwrap();
         assert!(principal.len() <= 1_024 && principal.ends_with('\u{2026}'));
         assert_eq!(record.detail.unwrap().len(), 1_024);
-        assert_eq!((record.policies.len(), record.policies[0].len()), (64, 512));
+        assert_eq!((record.policies.len(), record.policies[0].len()), (16, 512));
+    }
+
+    #[test]
+    fn a_path_beyond_its_bound_keeps_no_secret_in_a_shifted_place() {
+        let mask = mask(&[], &["ssn"]);
+        let long = format!("/./people/123-45/{}/x", "y".repeat(3_000));
+        assert_eq!(path(&mask, "api/GET /people/{ssn}/{a}/{b}", &long), "/***");
+        let fits = format!("/people/123-45/{}?a=s3cret", "y".repeat(3_000));
+        let masked = path(&mask, "api/GET /people/{ssn}/{a}", &fits);
+        assert!(masked.starts_with("/people/***/yyy") && masked.ends_with('\u{2026}'), "{masked}");
+        assert_eq!(masked.len(), 2_048);
+    }
+
+    /// Everything that a text or list of a record holds on to, in bytes.
+    fn taken(record: &Record) -> usize {
+        let texts =
+            [&record.replica, &record.action, &record.resource, &record.payload_sha256, &record.revision];
+        let optional = [
+            &record.principal,
+            &record.issuer,
+            &record.token_sha256,
+            &record.session,
+            &record.oauth_client,
+            &record.path,
+            &record.source_ip,
+            &record.detail,
+            &record.bundle,
+            &record.trace_id,
+        ];
+        let lists = [&record.policies, &record.policy_errors, &record.risk_reasons];
+        let list = |list: &Vec<String>| {
+            list.capacity() * size_of::<String>() + list.iter().map(String::capacity).sum::<usize>()
+        };
+        size_of::<Record>()
+            + texts.map(String::capacity).iter().sum::<usize>()
+            + optional.into_iter().flatten().map(String::capacity).sum::<usize>()
+            + record.refusals.capacity() * size_of::<crate::model::Reason>()
+            + lists.map(list).iter().sum::<usize>()
+    }
+
+    #[test]
+    fn the_largest_record_is_bounded_in_memory_whatever_came_in() {
+        let huge = || "\u{7}x/;&=\u{e9}".repeat(100_000);
+        let list = || vec![huge(); 200];
+        let mut record = Record {
+            replica: huge(),
+            principal: Some(huge()),
+            issuer: Some(huge()),
+            token_sha256: Some(huge()),
+            session: Some(huge()),
+            oauth_client: Some(huge()),
+            action: huge(),
+            resource: huge(),
+            path: Some(format!("/{}?{}", huge(), huge())),
+            source_ip: Some(huge()),
+            payload_sha256: huge(),
+            refusals: vec![crate::model::Reason::Internal; 100_000],
+            policies: list(),
+            policy_errors: vec!["e".repeat(127); 5_000],
+            detail: Some(huge()),
+            bundle: Some(huge()),
+            revision: huge(),
+            risk_reasons: list(),
+            trace_id: Some(huge()),
+            ..sample()
+        };
+        Mask::default().apply(&mut record);
+        let (taken, canonical) = (taken(&record), crate::audit::encode(&record).len());
+        assert!(taken <= LARGEST_RECORD && canonical <= LARGEST_RECORD, "{taken} {canonical}");
+        assert!(!format!("{record:?}").contains("\\u{7}"));
     }
 
     proptest! {

@@ -1,8 +1,9 @@
 //! Every decision leaves a record.
 //!
 //! A decision reserves its place before anything is decided ([`Recorder::reserve`]) and fills it when it is known, so
-//! that there is never an answer without a record; [`Writer`] masks, encodes and stores in the background. Calls that
-//! are refused before they become a decision are only counted, so that nobody can fill the trail of others.
+//! that there is never an answer without a record. It is masked and bounded before it is queued; [`Writer`] encodes and
+//! stores in the background. Calls that are refused before they become a decision are only counted, so that nobody can
+//! fill the trail of others.
 
 mod config;
 mod mask;
@@ -13,7 +14,7 @@ mod refusals;
 mod writer;
 
 pub use config::{Config, WhenFull};
-pub use mask::{Mask, MaskConfig};
+pub use mask::{LARGEST_RECORD, Mask, MaskConfig};
 pub use record::{VERSION, decode, encode};
 pub use recorder::{Full, Recorder, Slot, Stats, Stopped};
 pub use refusals::RefusalKind;

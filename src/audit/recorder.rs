@@ -1,7 +1,10 @@
 //! The recorder: where decisions leave their records without ever waiting.
 //!
 //! A bounded queue in front of [`Writer`]. A place in it is taken before a decision is made, so that it cannot turn
-//! out afterwards that there is none; to whom no place is given, the answer is `overloaded`.
+//! out afterwards that there is none; to whom no place is given, the answer is `overloaded`. What waits in it is masked
+//! and bounded already: the queue never takes more memory than its places times [`LARGEST_RECORD`].
+//!
+//! [`LARGEST_RECORD`]: super::LARGEST_RECORD
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +14,7 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{Notify, watch};
 
 use super::config::Config;
+use super::mask::Mask;
 use super::refusals::{RefusalCounts, RefusalKind};
 use super::writer::Writer;
 use crate::model::{Clock, Record};
@@ -32,6 +36,7 @@ pub(super) struct Shared {
     /// Attempts to store that failed and were made again.
     pub(super) retried: AtomicU64,
     refusals: Mutex<RefusalCounts>,
+    mask: Mask,
     /// Tells the writer not to wait longer: a batch is full, or somebody wants all stored.
     pub(super) wake: Notify,
     batch: u64,
@@ -81,6 +86,7 @@ impl Recorder {
             enqueued: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             refusals: Mutex::new(RefusalCounts::new(replica, config.refusal_peers.get())),
+            mask: Mask::new(config.mask.clone()),
             wake: Notify::new(),
             batch: config.batch.get() as u64,
         });
@@ -141,8 +147,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Leaves the record. Cannot fail and never waits.
-    pub fn record(self, record: Record) {
+    /// Masks, bounds and leaves the record. Cannot fail and never waits.
+    pub fn record(self, mut record: Record) {
+        self.shared.mask.apply(&mut record);
         // Counted before it is sent, so that `flush` waits for it in any case.
         let count = self.shared.enqueued.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         self.place.send(Box::new(record));

@@ -1,4 +1,4 @@
-//! The writer: takes records from the queue, masks and encodes them, stores them in batches.
+//! The writer: takes records from the queue, encodes them, stores them in batches.
 //!
 //! While the store is away it keeps what it has and tries again; the queue behind it fills, and then decisions are
 //! denied. Nothing is given up before the process ends.
@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::mask::Mask;
 use super::record::encode;
 use super::recorder::{Progress, Shared};
 use crate::model::{Record, Refusals};
@@ -28,7 +27,6 @@ pub struct Writer {
     queue: mpsc::Receiver<Box<Record>>,
     stored: watch::Sender<Progress>,
     shared: Arc<Shared>,
-    mask: Mask,
     config: Config,
     /// Taken from the queue, not yet stored.
     batch: Vec<StoredRecord>,
@@ -47,8 +45,7 @@ impl Writer {
         shared: Arc<Shared>,
         config: Config,
     ) -> Self {
-        let mask = Mask::new(config.mask.clone());
-        Self { store, queue, stored, shared, mask, config, batch: Vec::new(), refusals: (Vec::new(), 0) }
+        Self { store, queue, stored, shared, config, batch: Vec::new(), refusals: (Vec::new(), 0) }
     }
 
     /// Stores until `stop`; then no more places are given, and what is left is stored within the drain timeout.
@@ -100,8 +97,7 @@ impl Writer {
         self.write_refusals(stop).await
     }
 
-    fn take(&mut self, mut record: Record) {
-        self.mask.apply(&mut record);
+    fn take(&mut self, record: Record) {
         let bytes = encode(&record);
         self.batch.push(StoredRecord {
             id: record.id,

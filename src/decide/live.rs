@@ -239,6 +239,11 @@ impl Live {
             }
             changes.iter().for_each(|change| self.apply(change));
             self.move_to(last);
+            if changes.iter().any(|change| matches!(change.body, ChangeBody::Unknown { .. })) {
+                // What could not be read may have mattered: the tables themselves have the last word.
+                self.load(store).await?;
+                continue;
+            }
             // Whoever is always a little behind is not out of touch.
             if last.covers(current) {
                 self.in_contact_at(asked_at);
@@ -271,6 +276,9 @@ impl Live {
                     // Written by a newer version than this one, which cannot know what it is worth.
                     tracing::warn!(signal = %signal.id, kind = signal.kind, "a signal of an unknown kind is ignored");
                 }
+            }
+            ChangeBody::Unknown { noun } => {
+                tracing::warn!(noun, "a change that this version cannot read is skipped");
             }
         }
     }

@@ -448,7 +448,9 @@ impl<'a> Walk<'a> {
     /// The principal's name, as the record has it: proved, or named by the question.
     pub fn principal_name(&self) -> Option<String> {
         let proved = self.principal.as_ref().map(|principal| principal.id.to_string());
-        proved.or_else(|| self.named_principal().map(entity_name))
+        // One of Deodar's own types was taken for the principal when it was named, or refused.
+        let foreign = self.named_principal().filter(|named| !named.entity_type.starts_with("api::"));
+        proved.or_else(|| foreign.map(entity_name))
     }
 
     /// The policies that the reason rests on.

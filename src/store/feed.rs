@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StoreError, body};
-use crate::model::{Change, Revision};
+use crate::model::{Change, ChangeBody, Revision};
 
 /// Changes in commit order.
 ///
@@ -18,7 +18,12 @@ pub trait Feed {
     async fn current_revision(&self) -> Result<Revision, StoreError>;
 
     /// Up to `limit` changes above `after.number`, in order. Changes may be compacted after a retention time; the
-    /// caller must compare [`Feed::oldest_change`] and the epoch, and load afresh when it has fallen behind or the history is another.
+    /// caller must compare [`Feed::oldest_change`] and the epoch, and load afresh when it has fallen behind or the
+    /// history is another.
+    ///
+    /// A change that this version cannot read (of a newer replica during a rollout, or damaged) comes at its place as
+    /// [`ChangeBody::Unknown`], so that it does not hold up those behind it. The caller must load afresh when it meets
+    /// one: if it was about something that this version does know, that is how nothing is missed.
     async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<Change>, StoreError>;
 
     /// The number of the oldest change still kept; `None` when there is none.
@@ -28,12 +33,18 @@ pub trait Feed {
     /// notification only makes it quick). Spurious returns are fine. An error means that notifications are away and the caller should
     /// fall back to waiting itself.
     async fn wait_for_change(&self, at_most: Duration) -> Result<(), StoreError>;
+
+    /// Begins a new history at the same number: for whoever restored data in a way that the database cannot tell
+    /// (an older copy of a SQLite file, while no process has it open; rows put back into Postgres tables that
+    /// stayed). Followers of the old history load afresh.
+    async fn renew_epoch(&self) -> Result<Revision, StoreError>;
 }
 
-/// A change as both databases return it: epoch, number, body.
-pub(super) type ChangeRow = (i64, i64, String);
+/// A change as both databases return it: epoch, number, noun, body.
+pub(super) type ChangeRow = (i64, i64, String, String);
 
-pub(super) fn change_of((epoch, number, text): ChangeRow) -> Result<Change, StoreError> {
+pub(super) fn change_of((epoch, number, noun, text): ChangeRow) -> Change {
     let revision = Revision::new(epoch.cast_unsigned(), number.cast_unsigned());
-    Ok(Change { revision, body: body::decode("change", &text)? })
+    let read = body::decode("change", &text).ok().filter(|body: &ChangeBody| body.noun() == noun);
+    Change { revision, body: read.unwrap_or(ChangeBody::Unknown { noun }) }
 }

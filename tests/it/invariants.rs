@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deodar::app::{App, Config};
+use deodar::app::{App, Config, verify};
 use deodar::audit;
 use deodar::decide::{Asked, Deadline};
 use deodar::model::{
-    ApiCall, ApiGrant, Client, ClientId, Clock, Credential, Decision, Effect, Grants, ManualClock, Query,
-    Question, Reason, Record, Revision, SystemClock, Timestamp,
+    ApiCall, ApiGrant, CedarQuestion, Client, ClientId, Clock, Credential, Decision, DomainId, Effect,
+    EntityRef, Grants, ManualClock, Query, Question, Reason, Record, Revision, SystemClock, Timestamp,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -20,12 +20,14 @@ use crate::support::app::configuration;
 struct TestClock {
     time: ManualClock,
     panic: AtomicBool,
+    /// The wall clock was set back to the epoch; the monotonic one goes on.
+    set_back: AtomicBool,
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         assert!(!self.panic.swap(false, Ordering::SeqCst), "the clock was told to panic");
-        self.time.now()
+        if self.set_back.load(Ordering::SeqCst) { Timestamp::default() } else { self.time.now() }
     }
 
     fn monotonic(&self) -> Duration {
@@ -52,7 +54,8 @@ impl Fixture {
         let mut config = configuration(dir.path(), None, "");
         change(&mut config);
         let time = ManualClock::at(SystemClock::new().now());
-        let clock = Arc::new(TestClock { time, panic: AtomicBool::new(false) });
+        let clock =
+            Arc::new(TestClock { time, panic: AtomicBool::new(false), set_back: AtomicBool::new(false) });
         let app = App::build(config, Arc::<TestClock>::clone(&clock)).await.unwrap();
         let id: ClientId = "gateway".parse().unwrap();
         let caller = Client {
@@ -142,6 +145,7 @@ async fn a_caller_that_goes_away_leaves_a_record() {
     let records = fixture.records().await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].reason, Reason::DeadlineExceeded);
+    assert_eq!(records[0].resource, "orders/GET /health", "what was asked is known");
 }
 
 #[tokio::test]
@@ -198,9 +202,32 @@ async fn stale_signals_close_sensitive_endpoints_first_and_then_all() {
 
 #[tokio::test]
 async fn a_domain_without_policies_is_not_ready() {
-    let fixture = Fixture::with(|config| config.policy.domains.clear()).await;
-    let decision = fixture.decide(query()).await;
+    let mut fixture = Fixture::new().await;
+    let nowhere: DomainId = "nowhere".parse().unwrap();
+    fixture.caller.grants.domains.insert(nowhere.clone());
+    let entity = |kind: &str| EntityRef { entity_type: kind.into(), id: "one".into() };
+    let question = CedarQuestion {
+        domain: nowhere,
+        principal: None,
+        action: entity("Action"),
+        resource: entity("Thing"),
+        entities: Vec::new(),
+        context: Default::default(),
+    };
+    let decision = fixture.decide(Query { question: Question::Cedar(question), ..query() }).await;
     assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::NotReady));
+}
+
+#[tokio::test]
+async fn an_api_in_a_domain_without_policies_keeps_the_server_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = configuration(dir.path(), None, "");
+    config.policy.domains.clear();
+    let checked = format!("{:#}", verify(&config).unwrap_err());
+    let built = App::build(config, Arc::new(SystemClock::new())).await.err().unwrap();
+    for error in [checked, format!("{built:#}")] {
+        assert!(error.contains("`orders`") && error.contains("[policy.domains.default]"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -211,4 +238,36 @@ async fn a_decision_names_the_versions_it_rests_on() {
     assert_eq!(record.bundle, decision.bundle.map(|digest| digest.to_string()));
     assert_eq!(record.revision, decision.revision.to_string());
     assert_eq!(record.id, decision.id);
+}
+
+#[tokio::test]
+async fn an_expired_deadline_does_not_wait_for_a_revision() {
+    let fixture = Fixture::with(|config| config.decide.at_least_wait = Duration::from_secs(3_600)).await;
+    let wanted = Revision { number: u64::MAX, ..fixture.app.live().revision() };
+    let asked = fixture.asked(Some(Duration::from_millis(1)));
+    let waiting = Query { at_least: Some(wanted), ..query() };
+    let decided =
+        tokio::time::timeout(Duration::from_secs(5), fixture.app.decider().decide(asked, waiting)).await;
+    assert_eq!(decided.unwrap().reason, Reason::NotReady);
+}
+
+#[tokio::test]
+async fn what_a_gateway_may_not_ask_it_does_not_learn() {
+    let mut fixture = Fixture::new().await;
+    fixture.caller.grants = Grants { explain: true, ..Grants::default() };
+    let decision = fixture.decide(Query { explain: true, ..query() }).await;
+    assert_eq!(decision.reason, Reason::CallerNotPermitted);
+    assert!(decision.explanation.is_none() && decision.risk.is_none() && decision.bundle.is_none());
+    assert!(decision.principal.is_none() && decision.endpoint.is_none(), "{decision:?}");
+    let record = fixture.records().await.remove(0);
+    assert_eq!(record.resource, "orders/GET /health", "the record has it all");
+    assert!(record.bundle.is_some());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_nothing_fresh() {
+    let fixture = Fixture::new().await;
+    fixture.clock.time.advance(Duration::from_secs(25 * 3_600));
+    fixture.clock.set_back.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.decide(query()).await.reason, Reason::SignalsUnavailable);
 }

@@ -10,6 +10,10 @@ use crate::store::cursor::{self, Cursor};
 use crate::store::decisions::{RefusalKey, RefusalRow, count_of, refusals_of};
 use crate::store::{Decisions, StoreError, StoredRecord};
 
+/// Records in one statement: handing over a statement costs more than a row does. SQLite takes 32766 parameters, and
+/// a row has nine.
+const ROWS: usize = 128;
+
 #[async_trait]
 impl Decisions for EmbeddedStore {
     async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError> {
@@ -18,23 +22,10 @@ impl Decisions for EmbeddedStore {
         }
         let failed = failed("append audit records");
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        for record in records {
-            sqlx::query(
-                "INSERT INTO decisions (id, at, pep, principal, resource, effect, enforced, reason, record) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(record.id.uuid())
-            .bind(record.at.micros())
-            .bind(record.pep.as_str())
-            .bind(&record.principal)
-            .bind(&record.resource)
-            .bind(record.effect.as_str())
-            .bind(record.enforced)
-            .bind(record.reason.as_str())
-            .bind(&record.bytes)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
+        for rows in records.chunks(ROWS) {
+            // Only the statement of full size is worth keeping prepared: the last one's size differs each time.
+            let full = rows.len() == ROWS;
+            insertion(rows).build().persistent(full).execute(&mut *tx).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)
     }
@@ -109,6 +100,25 @@ impl Decisions for EmbeddedStore {
             sql.build_query_as().fetch_all(&self.readers).await.map_err(failed("list the refusals"))?;
         Cursor::refusals().page(rows.into_iter().map(refusals_of).collect(), page)
     }
+}
+
+fn insertion(records: &[StoredRecord]) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(
+        "INSERT INTO decisions (id, at, pep, principal, resource, effect, enforced, reason, record) ",
+    );
+    sql.push_values(records, |mut row, record| {
+        row.push_bind(record.id.uuid())
+            .push_bind(record.at.micros())
+            .push_bind(record.pep.as_str())
+            .push_bind(record.principal.as_deref())
+            .push_bind(record.resource.as_str())
+            .push_bind(record.effect.as_str())
+            .push_bind(record.enforced)
+            .push_bind(record.reason.as_str())
+            .push_bind(record.bytes.as_slice());
+    });
+    sql.push(" ON CONFLICT (id) DO NOTHING");
+    sql
 }
 
 fn listing(filter: &RecordFilter, after: Option<(i64, Uuid)>, limit: i64) -> QueryBuilder<Sqlite> {

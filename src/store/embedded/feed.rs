@@ -26,14 +26,14 @@ impl Feed for EmbeddedStore {
 
     async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<Change>, StoreError> {
         let rows: Vec<ChangeRow> = sqlx::query_as(
-            "SELECT epoch, number, body FROM changes WHERE number > ? ORDER BY number LIMIT ?",
+            "SELECT epoch, number, noun, body FROM changes WHERE number > ? ORDER BY number LIMIT ?",
         )
         .bind(after.number.cast_signed())
         .bind(i64::from(limit))
         .fetch_all(&self.readers)
         .await
         .map_err(failed("read the changes"))?;
-        rows.into_iter().map(change_of).collect()
+        Ok(rows.into_iter().map(change_of).collect())
     }
 
     async fn oldest_change(&self) -> Result<Option<u64>, StoreError> {
@@ -48,12 +48,8 @@ impl Feed for EmbeddedStore {
         let waited = tokio::time::timeout(at_most, self.wake.until_written()).await;
         waited.unwrap_or(Ok(())).map_err(failed("wait for a change"))
     }
-}
 
-impl EmbeddedStore {
-    /// Begins a new history: for whoever put an older copy of the file in its place, while nothing else has it open.
-    /// Followers of the old history load afresh.
-    pub async fn renew_epoch(&self) -> Result<Revision, StoreError> {
+    async fn renew_epoch(&self) -> Result<Revision, StoreError> {
         let mut write = Write::begin(self, "begin a new epoch").await?;
         write.renew_epoch();
         write.commit().await

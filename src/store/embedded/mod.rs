@@ -5,9 +5,10 @@
 //!
 //! The epoch is drawn when the file gets its schema and stays with it. SQLite cannot tell that an older copy was put
 //! in its place, so whoever restores a copy stops every process that has the file open, and calls
-//! [`EmbeddedStore::renew_epoch`] before they start again.
+//! [`Feed::renew_epoch`] before they start again.
 //!
 //! [`Feed::wait_for_change`]: super::Feed::wait_for_change
+//! [`Feed::renew_epoch`]: super::Feed::renew_epoch
 
 mod clients;
 mod decisions;
@@ -36,6 +37,16 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const READERS: u32 = 4;
 
+/// The page size of a new file, in bytes. An audit record takes 1 to 2 KiB: of larger pages fewer are split and logged.
+const PAGE_SIZE: u32 = 8_192;
+
+/// The writer's page cache, in SQLite's unit: negative is KiB. It holds the ends of the audit indexes, where each batch
+/// writes.
+const WRITER_CACHE: &str = "-32768";
+
+/// Pages (32 MiB) in the WAL before it is copied into the file: an index page that many batches write is copied once.
+const CHECKPOINT_AFTER: &str = "4000";
+
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct EmbeddedStore {
@@ -51,13 +62,16 @@ impl EmbeddedStore {
         create_private(path).await.map_err(|error| failed(sqlx::Error::Io(error)))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
+            .page_size(PAGE_SIZE)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A revocation that was acknowledged survives a power cut.
             .synchronous(SqliteSynchronous::Full);
         let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(2 * BUSY_TIMEOUT);
-        let writer = connect_patiently(pool(1), &options).await.map_err(failed)?;
+        let writing =
+            options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", CHECKPOINT_AFTER);
+        let writer = connect_patiently(pool(1), &writing).await.map_err(failed)?;
         // Readers must not hold a snapshot longer than one call, or the WAL could never be emptied.
         let readers = pool(READERS).connect_lazy_with(options.clone());
         Ok(Self { writer, readers, wake: Wake::new(options) })

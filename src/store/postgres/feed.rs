@@ -38,14 +38,14 @@ impl Feed for PostgresStore {
 
     async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<Change>, StoreError> {
         let rows: Vec<ChangeRow> = sqlx::query_as(
-            "SELECT epoch, number, body FROM changes WHERE number > $1 ORDER BY number LIMIT $2",
+            "SELECT epoch, number, noun, body FROM changes WHERE number > $1 ORDER BY number LIMIT $2",
         )
         .bind(after.number.cast_signed())
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
         .map_err(failed("read the changes"))?;
-        rows.into_iter().map(change_of).collect()
+        Ok(rows.into_iter().map(change_of).collect())
     }
 
     async fn oldest_change(&self) -> Result<Option<u64>, StoreError> {
@@ -60,12 +60,8 @@ impl Feed for PostgresStore {
         let waited = tokio::time::timeout(at_most, self.wake.until_notified()).await;
         waited.unwrap_or(Ok(())).map_err(failed("listen for changes"))
     }
-}
 
-impl PostgresStore {
-    /// Begins a new history: for whoever restored rows into tables that stayed, which the server does not tell.
-    /// Followers of the old history load afresh.
-    pub async fn renew_epoch(&self) -> Result<Revision, StoreError> {
+    async fn renew_epoch(&self) -> Result<Revision, StoreError> {
         let mut write = Write::begin(self, RENEWING).await?;
         write.renew_epoch();
         write.commit().await

@@ -3,9 +3,10 @@
 //! Control-plane writers queue at the one row of `revision` (see [`Feed`]); audit batches are one statement each; a
 //! connection of its own listens for notifications. A server that fell over, was restored or was promoted is noticed
 //! by `deodar_history()` (in the first migration), at the next read of the revision or the next write: a new epoch.
-//! What it cannot notice is a restore of rows into tables that stay; after one, call [`PostgresStore::renew_epoch`].
+//! What it cannot notice is a restore of rows into tables that stay; after one, call [`Feed::renew_epoch`].
 //!
 //! [`Feed`]: super::Feed
+//! [`Feed::renew_epoch`]: super::Feed::renew_epoch
 
 mod clients;
 mod decisions;

@@ -13,7 +13,7 @@ pub(super) struct Write {
     tx: Transaction<'static, Postgres>,
     began_at: Revision,
     revision: Revision,
-    nouns: Vec<&'static str>,
+    nouns: Vec<String>,
     bodies: Vec<String>,
     action: &'static str,
 }
@@ -45,7 +45,7 @@ impl Write {
     /// Takes the next number for this change.
     pub(super) fn record(&mut self, change: &ChangeBody) -> Result<(), StoreError> {
         self.bodies.push(body::encode("change", change)?);
-        self.nouns.push(change.noun());
+        self.nouns.push(change.noun().to_owned());
         self.revision.number = self.revision.number.saturating_add(1);
         Ok(())
     }

@@ -24,6 +24,7 @@ on_both_backends!(
     a_writer_that_gives_up_leaves_no_gap,
     many_writers_make_one_gapless_order_for_a_follower,
     a_first_load_and_the_feed_after_it_miss_nothing,
+    a_change_that_cannot_be_read_is_unknown_and_holds_up_nothing,
     a_new_epoch_keeps_the_number_and_covers_nothing_old,
     two_databases_never_share_an_epoch,
     waiting_ends_after_the_given_time,
@@ -46,6 +47,7 @@ async fn ids_after(store: &Arc<dyn Store>, after: Revision) -> Vec<String> {
     let id = |body| match body {
         ChangeBody::Client(client) => client.id.to_string(),
         ChangeBody::Signal(signal) => signal.id.to_string(),
+        ChangeBody::Unknown { noun } => format!("unknown {noun}"),
     };
     changes.into_iter().map(|change| id(change.body)).collect()
 }
@@ -95,7 +97,7 @@ fn change(id: &str) -> String {
 async fn a_writer_that_commits_late_is_never_skipped(test: TestStore) {
     let start = test.store.current_revision().await.unwrap();
     let mut late = RawConnection::to(&test.database).await;
-    late.begin_write(&change("late")).await;
+    late.begin_write("client", &change("late")).await;
 
     // A second writer begins after the first has its number, on another connection, and cannot overtake it.
     let other = test.another().await;
@@ -112,7 +114,7 @@ async fn a_writer_that_commits_late_is_never_skipped(test: TestStore) {
 
 async fn a_writer_that_gives_up_leaves_no_gap(test: TestStore) {
     let mut raw = RawConnection::to(&test.database).await;
-    raw.begin_write(&change("gone")).await;
+    raw.begin_write("client", &change("gone")).await;
     raw.run("ROLLBACK").await;
     let revision = create(&test.store, "a").await;
     assert_eq!(revision.number, 1);
@@ -161,10 +163,46 @@ async fn a_first_load_and_the_feed_after_it_miss_nothing(test: TestStore) {
     writing.await.unwrap();
 }
 
+async fn a_change_that_cannot_be_read_is_unknown_and_holds_up_nothing(test: TestStore) {
+    let first = create(&test.store, "first").await;
+    let mut newer = RawConnection::to(&test.database).await;
+    let unreadable = [
+        // A noun of a version to come, with its whole body.
+        ("quarantine", r#"{"noun":"quarantine","id":"q-1"}"#),
+        // A noun that is known, in another shape, damaged, or not what its column says.
+        ("client", r#"{"noun":"client","id":"edge"}"#),
+        ("signal", r#"{"noun":"sig"#),
+        ("client", ""),
+        ("quarantine", &change("edge")),
+    ];
+    for (noun, body) in unreadable {
+        newer.begin_write(noun, body).await;
+        newer.commit().await;
+    }
+    let last = create(&test.store, "last").await;
+
+    let expected = [
+        "unknown quarantine",
+        "unknown client",
+        "unknown signal",
+        "unknown client",
+        "unknown quarantine",
+        "last",
+    ];
+    assert_eq!(ids_after(&test.store, first).await, expected);
+    let changes = test.store.changes_after(first, 9).await.unwrap();
+    let numbers: Vec<_> = changes.iter().map(|change| change.revision.number).collect();
+    assert_eq!(numbers, [2, 3, 4, 5, 6, 7], "each at its place");
+    assert_eq!(changes[5].revision, last);
+    // What a follower does when it meets one: a fresh load, at a revision above it.
+    let (clients, at) = test.store.all_clients().await.unwrap();
+    assert_eq!((clients.len(), at), (2, last));
+}
+
 async fn a_new_epoch_keeps_the_number_and_covers_nothing_old(test: TestStore) {
     let old = create(&test.store, "a").await;
-    test.renew_epoch().await;
-    let new = test.store.current_revision().await.unwrap();
+    let new = test.another().await.renew_epoch().await.unwrap();
+    assert_eq!(test.store.current_revision().await.unwrap(), new);
     assert_ne!(new.epoch, old.epoch);
     assert_eq!(new.number, old.number);
     assert!(!new.covers(old) && !old.covers(new));

@@ -42,12 +42,12 @@ impl RawConnection {
 
     /// Begins a control-plane write as another replica does it, and leaves it open: the number is taken, the change
     /// is there, nobody sees either.
-    pub async fn begin_write(&mut self, change: &str) {
+    pub async fn begin_write(&mut self, noun: &str, change: &str) {
         self.run_on("BEGIN IMMEDIATE", "BEGIN").await;
         self.run("UPDATE revision SET number = number + 1").await;
         let quoted = change.replace('\'', "''");
         self.run(&format!(
-            "INSERT INTO changes (number, epoch, noun, body) SELECT number, epoch, 'client', '{quoted}' FROM revision"
+            "INSERT INTO changes (number, epoch, noun, body) SELECT number, epoch, '{noun}', '{quoted}' FROM revision"
         ))
         .await;
     }

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use deodar::store::embedded::EmbeddedStore;
-use deodar::store::postgres::PostgresStore;
 use deodar::store::{Config, Location, Store, open};
 use tempfile::TempDir;
 
@@ -56,15 +54,6 @@ impl TestStore {
     /// A second store on the same database, as another replica has it: nothing is shared in memory.
     pub async fn another(&self) -> Arc<dyn Store> {
         open(&self.database.config()).await.unwrap()
-    }
-
-    /// Begins a new epoch, as an operator does after a restore that the database cannot tell.
-    pub async fn renew_epoch(&self) {
-        match self.database.config().location {
-            Location::Embedded(path) => EmbeddedStore::open(&path).await.unwrap().renew_epoch().await,
-            Location::Postgres(url) => PostgresStore::connect(&url, 1).await.unwrap().renew_epoch().await,
-        }
-        .unwrap();
     }
 }
 

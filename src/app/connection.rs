@@ -1,0 +1,124 @@
+//! A connection that a listener took: it holds its place among those the listener may have, and can be cut.
+//!
+//! The place is free again when the connection is dropped. tonic serves each connection in a task that nobody else can
+//! reach, so a cut is an error at the socket: the task ends with it, and so do the calls on the connection.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::net;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// How long a peer may take for the preface, the first bytes of HTTP/2. Until it is there no keepalive looks after the
+/// connection, and peers that say nothing would keep everyone else's places.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+/// RFC 9113, section 3.4: `PRI * HTTP/2.0` and so on.
+const PREFACE_BYTES: usize = 24;
+
+/// A connection that is taken and not yet served, so that any runtime can serve it.
+pub struct Taken {
+    /// Non-blocking.
+    pub(super) socket: net::TcpStream,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// A connection that is being served.
+pub struct Connection {
+    socket: TcpStream,
+    /// What is left of the preface, and when there is no more time for it.
+    preface: Option<(usize, Pin<Box<Sleep>>)>,
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Registers the connection with the runtime that this is called on. Without a token its runtime is what is
+    /// stopped: looking at a token that many threads share costs each of them something at every read.
+    pub fn open(taken: Taken, cut: Option<CancellationToken>) -> io::Result<Self> {
+        Ok(Self {
+            socket: TcpStream::from_std(taken.socket)?,
+            preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))),
+            cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
+            _place: taken.place,
+        })
+    }
+
+    /// Why the connection ends now although its peer does not want that.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Option<ErrorKind> {
+        if self.cut.as_mut().is_some_and(|cut| cut.as_mut().poll(context).is_ready()) {
+            return Some(ErrorKind::ConnectionAborted);
+        }
+        let late = |(_, limit): &mut (usize, Pin<Box<Sleep>>)| limit.as_mut().poll(context).is_ready();
+        self.preface.as_mut().is_some_and(late).then_some(ErrorKind::TimedOut)
+    }
+
+    fn note_read(&mut self, bytes: usize) {
+        if let Some((left, _)) = &mut self.preface {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                self.preface = None;
+            }
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.socket.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(end) = self.poll_end(context) {
+            return Poll::Ready(Err(end.into()));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        self.note_read(buffer.filled().len().saturating_sub(before));
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
