@@ -109,8 +109,10 @@ impl Bench {
     fn decide(&self, turn: usize) -> anyhow::Result<Effect> {
         let query = self.queries.get(turn % self.queries.len()).context("there are no queries")?.clone();
         let decider = self.app.decider();
-        let deadline = Deadline::after(None, decider.config(), self.clock.as_ref());
-        let asked = Asked { caller: &self.gateway, rpc: "bench", deadline };
+        let arrival = decider.arrive();
+        let deadline = Deadline::after(arrival.at, None, decider.config());
+        let (patience, overloaded) = (decider.config().at_least_wait, arrival.overloaded);
+        let asked = Asked { caller: &self.gateway, rpc: "bench", deadline, patience, overloaded };
         Ok(one_decision(decider, asked, query))
     }
 }
