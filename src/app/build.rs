@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::inventory::Inventory;
 use crate::manage::Management;
 use crate::model::{Clock, Timestamp};
-use crate::risk::Signals;
+use crate::risk::{RateCounters, Signals};
 use crate::store::{self, Location, Store};
 
 /// A server that is ready to run.
@@ -70,6 +70,7 @@ impl App {
             identity: Arc::clone(&identity),
             inventory: Arc::clone(&inventory),
             live: Arc::clone(&live),
+            rates: RateCounters::new(&config.risk),
             recorder: recorder.clone(),
             clock: Arc::clone(&clock),
             replica: replica.clone(),

@@ -30,6 +30,7 @@ use crate::identity::Identity;
 use crate::inventory::Inventory;
 use crate::model::{Clock, Decision, Query, Reason};
 use crate::policy::Evaluation;
+use crate::risk::RateCounters;
 use record::RecordGuard;
 use walk::Walk;
 
@@ -39,6 +40,7 @@ pub struct Decider {
     pub(crate) identity: Arc<Identity>,
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) live: Arc<Live>,
+    pub(crate) rates: RateCounters,
     recorder: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
     /// Names this process in records.
@@ -56,6 +58,7 @@ pub struct Parts {
     pub identity: Arc<Identity>,
     pub inventory: Arc<Inventory>,
     pub live: Arc<Live>,
+    pub rates: RateCounters,
     pub recorder: Recorder,
     pub clock: Arc<dyn Clock>,
     pub replica: String,
@@ -63,12 +66,13 @@ pub struct Parts {
 
 impl Decider {
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, identity, inventory, live, recorder, clock, replica } = parts;
+        let Parts { config, identity, inventory, live, rates, recorder, clock, replica } = parts;
         Self {
             config,
             identity,
             inventory,
             live,
+            rates,
             recorder,
             clock,
             replica,

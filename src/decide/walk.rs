@@ -15,10 +15,10 @@ use crate::inventory::scopes_met;
 use crate::model::{
     ApiCall, Assertion, BundleDigest, CedarQuestion, Challenge, Credential, CredentialFault, Decision,
     DecisionId, DomainId, Effect, EntityRef, Explanation, Located, PolicyId, Principal, PrincipalId, Query,
-    Question, Reason, RequestFault, Revision, Risk, Sensitivity, Subject, Timestamp,
+    Question, Rates, Reason, RequestFault, Revision, Risk, Sensitivity, Subject, Timestamp,
 };
 use crate::policy::{CallInput, DeviceView, Evaluation, QuestionInput, QuestionPrincipal, Snapshot};
-use crate::risk::{About, Freshness};
+use crate::risk::{About, Counted, CountedEndpoint, CountedPrincipal, Freshness};
 
 /// A refusal met on the way, with a detail for operators.
 pub(super) struct Refusal {
@@ -41,6 +41,7 @@ pub(super) struct Walk<'a> {
     /// What was set aside on the way, for operators: roles that the issuer may not assert.
     pub notes: Vec<String>,
     pub risk: Option<Risk>,
+    rates: Rates,
     pub evaluation: Option<Evaluation>,
     pub decision: Option<Decision>,
     steps: Option<Vec<String>>,
@@ -67,6 +68,7 @@ impl<'a> Walk<'a> {
             principal: None,
             notes: Vec::new(),
             risk: None,
+            rates: Rates::default(),
             evaluation: None,
             decision: None,
             steps: explain.then(Vec::new),
@@ -190,8 +192,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Step 4: how risky is it, and is what we know of it fresh enough?
+    /// Step 4: how risky is it, is what we know of it fresh enough, and how many of its kind were there lately?
     pub fn assess(&mut self) {
+        self.count();
         let signals = &self.decider.live.signals;
         let freshness = self.decider.live.freshness();
         let risk = signals.assess(&self.about(), self.now, freshness);
@@ -214,6 +217,40 @@ impl<'a> Walk<'a> {
             self.refuse(Reason::PrincipalDisabled, "the account was disabled");
         }
         self.risk = Some(risk);
+    }
+
+    /// Counts the call, whatever becomes of it: who is refused and tries again is calling all the same.
+    fn count(&mut self) {
+        let prefix = self.source_ip().and_then(Subject::prefix_of);
+        let (principal, endpoint) = match &self.query.question {
+            Question::Call(_) => {
+                let endpoint = self.located.as_ref().map(|located| &located.endpoint.id);
+                (self.counted_principal(None), endpoint.map(CountedEndpoint::Call))
+            }
+            Question::Cedar(question) => {
+                let resource_type = &question.resource.entity_type;
+                let endpoint = CountedEndpoint::Question { action: &question.action, resource_type };
+                (self.counted_principal(question.principal.as_ref()), Some(endpoint))
+            }
+            Question::Unreadable(_) => return,
+        };
+        let counted = Counted { principal, endpoint, prefix: prefix.as_ref() };
+        let rates = self.decider.rates.count(&counted, self.now);
+        self.rates = rates;
+        self.note(|| {
+            let [all, here, network] = [rates.principal, rates.principal_endpoint, rates.network]
+                .map(|rate| rate.last_minute);
+            format!("count: in the last minute {all} by the principal, {here} of this endpoint, {network} by the network")
+        });
+    }
+
+    /// Whose call it is: proven by a credential, or named by a PEP that may do so. Nobody else, or anyone could use
+    /// up what is allowed to another.
+    fn counted_principal(&self, named: Option<&'a EntityRef>) -> Option<CountedPrincipal<'_>> {
+        if let Some(principal) = self.principal.as_deref() {
+            return (!principal.is_anonymous()).then_some(CountedPrincipal::Proven(&principal.id));
+        }
+        named.filter(|_| self.may_assert(Assertion::Principal)).map(CountedPrincipal::Named)
     }
 
     /// Missing metadata never opens a door: a Cedar question counts as confidential.
@@ -291,6 +328,7 @@ impl<'a> Walk<'a> {
             located,
             scopes_met: scopes_met(&located.endpoint, principal),
             risk: self.risk.as_ref().unwrap_or(&unassessed),
+            rates: self.rates,
             device: self.device(),
             source_ip: self.source_ip(),
             secure: call.secure,
@@ -323,6 +361,7 @@ impl<'a> Walk<'a> {
                 _ => QuestionPrincipal::Proven(principal),
             },
             risk: self.risk.as_ref().unwrap_or(&unassessed),
+            rates: self.rates,
             device: self.device(),
             network_known: false,
             now: self.now,
@@ -436,7 +475,9 @@ impl<'a> Walk<'a> {
             matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
         let riskless = self.risk.as_ref().is_some_and(|risk| risk.score == 0 && !risk.stale);
         let unparametrised = located.path_params.is_empty() && located.query_params.is_empty();
-        if !(settled && riskless && unparametrised) {
+        let view = self.view.bundle(&self.domain);
+        let rateless = view.is_some_and(|bundle| !bundle.snapshot.reads_rates());
+        if !(settled && riskless && unparametrised && rateless) {
             return Duration::ZERO;
         }
         let token = self.principal.as_ref().and_then(|principal| principal.token.as_ref());

@@ -14,7 +14,7 @@ use super::jwt::{Registered, numeric_date};
 use super::lifetime::Lifetime;
 use super::refusal::{IdentityRefusal, excerpt};
 use crate::model::{
-    CredentialFault, Principal, PrincipalId, PrincipalKind, Timestamp, TokenFacts, TokenKind,
+    CredentialFault, Prepared, Principal, PrincipalId, PrincipalKind, Timestamp, TokenFacts, TokenKind,
 };
 
 /// The longest subject, client, token and session id, role or group, in bytes (OpenID Connect Core section 2).
@@ -63,6 +63,7 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
         groups: granted("group", claims, &issuer.claims.groups, &issuer.may_assert.groups, &mut dropped)?,
         tags: tags(claims, &issuer.claims.tags)?,
         token: Some(facts(token, kind, client_id)?),
+        prepared: Prepared::default(),
     };
     Ok(Known { principal, dropped })
 }

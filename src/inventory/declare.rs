@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::openapi::{Document, Notes, Operation, PathItem, SecurityScheme, Server};
 use super::template::Template;
 use super::unique::UniqueMap;
-use crate::model::{Api, Endpoint, EndpointId, EndpointState, Scheme, SecurityAlternative, Sensitivity};
+use crate::model::{
+    Api, Endpoint, EndpointId, EndpointState, Prepared, Scheme, SecurityAlternative, Sensitivity,
+};
 
 /// One endpoint, where it is mounted and what it matches.
 #[derive(Clone, Debug)]
@@ -93,6 +95,7 @@ impl Reader<'_> {
                 state: EndpointState::Declared,
                 labels: labels.clone().unwrap_or_default(),
                 security: security.clone(),
+                prepared: Prepared::default(),
             };
             declared.push(Declared { base, template, endpoint: Arc::new(endpoint) });
         }

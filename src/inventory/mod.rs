@@ -31,7 +31,8 @@ pub use security::scopes_met;
 
 use crate::model::id::InvalidId;
 use crate::model::{
-    Api, ApiCall, ApiId, ApiMode, DomainId, Endpoint, EndpointId, EndpointState, Located, Sensitivity,
+    Api, ApiCall, ApiId, ApiMode, DomainId, Endpoint, EndpointId, EndpointState, Located, Prepared,
+    Sensitivity,
 };
 use router::{Found, Mount, Router};
 
@@ -177,6 +178,7 @@ fn discovered(api: &Arc<Api>, method: &str, template: &str) -> Arc<Endpoint> {
         state: EndpointState::Discovered,
         labels: BTreeSet::new(),
         security: None,
+        prepared: Prepared::default(),
     })
 }
 

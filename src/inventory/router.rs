@@ -256,6 +256,7 @@ mod tests {
                 state: EndpointState::Declared,
                 labels: BTreeSet::new(),
                 security: None,
+                prepared: Default::default(),
             };
             Declared { base: base.into(), template, endpoint: Arc::new(endpoint) }
         };

@@ -69,6 +69,7 @@ mod tests {
             state: EndpointState::Declared,
             labels: BTreeSet::new(),
             security,
+            prepared: Default::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{ApiId, DomainId, EndpointId};
+use super::prepared::Prepared;
 
 /// How much harm a call can do: 0 public, 1 internal, 2 confidential, 3 restricted.
 ///
@@ -132,6 +133,8 @@ pub struct Endpoint {
     pub labels: BTreeSet<String>,
     /// The declared `security`: absent (`None`) means that the document says nothing, so scopes are never met.
     pub security: Option<Vec<SecurityAlternative>>,
+    /// What policies read of it, made ready once.
+    pub prepared: Prepared,
 }
 
 impl fmt::Display for Endpoint {

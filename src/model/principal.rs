@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::clock::Timestamp;
 use super::id::{InvalidId, IssuerAlias};
+use super::prepared::Prepared;
 
 /// The three kinds of principal that the vocabulary knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +152,8 @@ pub struct Principal {
     pub tags: BTreeMap<String, BTreeSet<String>>,
     /// Absent for anonymous and asserted principals.
     pub token: Option<TokenFacts>,
+    /// What policies read of it, made ready once.
+    pub prepared: Prepared,
 }
 
 impl Principal {
@@ -164,6 +167,7 @@ impl Principal {
             groups: BTreeSet::new(),
             tags: BTreeMap::new(),
             token: None,
+            prepared: Prepared::default(),
         }
     }
 

@@ -4,13 +4,17 @@
 //! gives no snapshot at all, so that a half-understood one can never decide.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Schema};
 
+use super::candidates::Candidates;
 use super::config::Limits;
 use super::depth;
-use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity, position};
+use super::finding::{self, Finding, PolicyErrors, PolicyWarning, Severity};
+use super::index::Index;
 use super::obligations::Terms;
+use super::rates;
 use super::schema::{self, BundleSchema};
 use super::snapshot::{PolicyEffect, PolicyFacts, Snapshot};
 use super::statement::{self, Statement};
@@ -47,7 +51,6 @@ impl Snapshot {
         let statements = statement::read_all(source, &mut found.errors);
         check_count(&statements, limits, &mut found.errors);
         let terms: Vec<Terms> = statements.iter().map(|s| validate::annotations(s, &mut found)).collect();
-        statements.iter().for_each(|statement| validate::rates(statement, &mut found));
         let snapshot = bundle_schema
             .and_then(|schema| assemble(source, schema, &statements, terms, known_apis, &mut found));
         finding::sort(&mut found.errors);
@@ -99,18 +102,31 @@ fn assemble(
     known_apis: Option<&BTreeSet<ApiId>>,
     found: &mut Findings,
 ) -> Option<Snapshot> {
-    let halves = validate::halves(statements, found);
-    validate::with_cedar(&schema, &halves.all, statements, found);
+    validate::with_cedar(&schema, statements, found);
     let stored = stored_entities(source, &schema, &mut found.errors)?;
     if let Some(known) = known_apis {
         statements.iter().for_each(|statement| validate::literals(statement, &stored, known, found));
     }
     let actions = schema.action_entities().map_err(|error| schema_error(source, &error.to_string()));
     let actions = actions.map_err(|finding| found.errors.extend(finding)).ok()?;
-    let facts = statements.iter().zip(terms).map(|(statement, terms)| facts(statement, terms));
-    let policies = facts.map(|facts| (cedar_policy::PolicyId::new(facts.id.as_str()), facts)).collect();
-    let (permits, forbids) = (halves.permits, halves.forbids);
-    Some(Snapshot { digest: source.digest(), schema, permits, forbids, policies, stored, actions, filled })
+    let (policies, index) = index(statements, terms);
+    let candidates = Candidates::new(index);
+    let reads_rates = statements.iter().any(|statement| rates::may_be_read(&statement.policy));
+    let digest = source.digest();
+    Some(Snapshot { digest, reads_rates, schema, policies, candidates, stored, actions, filled })
+}
+
+/// The policies in the order of their ids, and by their scopes.
+fn index(statements: &[Statement<'_>], terms: Vec<Terms>) -> (Vec<Arc<PolicyFacts>>, Index) {
+    let mut policies = Vec::with_capacity(statements.len());
+    let mut index = Index::default();
+    for (statement, terms) in statements.iter().zip(terms) {
+        let facts = Arc::new(facts(statement, terms));
+        index.insert(statement.policy.as_ref(), Arc::clone(&facts));
+        policies.push(facts);
+    }
+    policies.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    (policies, index)
 }
 
 fn schema_error(source: &BundleSource, why: &str) -> Option<Finding> {
@@ -123,7 +139,7 @@ fn facts(statement: &Statement<'_>, terms: Terms) -> PolicyFacts {
         id: statement.id.clone(),
         effect: PolicyEffect::of(&statement.policy),
         file: statement.file.path.clone(),
-        line: position(&statement.file.text, statement.range.start).0,
+        line: statement.line,
         annotations: annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         terms,
     }
@@ -191,11 +207,11 @@ mod tests {
             ("c.cedar", "@id(\"c\") @retry_after(\"soon\") forbid(principal, action, resource);"),
             (
                 "d.cedar",
-                "@id(\"d\")\nforbid(principal, action, resource) when { context.rate.network.last_hour > 1 };",
+                "@id(\"d\")\nforbid(principal, action, resource) when { context.rate.network.last_day > 1 };",
             ),
         ]);
         for needle in
-            ["a.cedar:1:", "b.cedar:1:1: this policy has no `@id", "c.cedar:1:10: `soon`", "d.cedar:1:1: "]
+            ["a.cedar:1:", "b.cedar:1:1: this policy has no `@id", "c.cedar:1:10: `soon`", "d.cedar:2:44: "]
         {
             assert!(error.to_string().contains(needle), "{needle}: {error}");
         }
@@ -212,12 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn request_rates_are_refused_with_the_reason() {
-        let error = compile_error(&[(
-            "r.cedar",
-            "@id(\"r\") forbid(principal, action, resource is api::Endpoint) when { context.rate.principal.last_minute > 60 };",
-        )]);
-        assert!(error.to_string().contains("request rates are not available in this version"), "{error}");
+    fn a_snapshot_knows_whether_rates_are_read() {
+        let reads = |condition: &str| {
+            let text = format!(
+                "@id(\"r\") forbid(principal, action, resource is api::Endpoint) when {{ {condition} }};"
+            );
+            Snapshot::compile(&bundle(&[("r.cedar", &text)]), &Limits::default(), None)
+                .unwrap()
+                .0
+                .reads_rates()
+        };
+        assert!(reads("context.rate.principal.last_minute > 60"));
+        assert!(!reads("context.risk.level > 3"));
     }
 
     #[test]

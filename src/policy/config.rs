@@ -22,7 +22,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { domains: BTreeMap::new(), max_bundle_bytes: 4 * 1024 * 1024, max_policies: 10_000 }
+        Self { domains: BTreeMap::new(), max_bundle_bytes: 64 * 1024 * 1024, max_policies: 200_000 }
     }
 }
 

@@ -1,16 +1,20 @@
-//! What is known about the call or question, as Cedar values.
+//! What is known about the call or question, as Cedar values: those that the policies at hand can read.
 //!
 //! Durations are whole seconds and times whole milliseconds, because Cedar's own time types cost microseconds each.
-//! Who and what are entities, and built in `entities`.
+//! Who and what are entities, and built in `entities`; which facts are read is found in `reads`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::RestrictedExpression;
+use cedar_policy_core::ast::{Context, EntityUID, Literal, Value};
 
-use super::entities::{NAMES, Unbuildable, reference, set, text};
+use super::condition::extension_value;
+use super::entities::{NAMES, Unbuildable, long, reference, set, text, truth};
+use super::prepared::TokenSets;
+use super::reads::{Fact, Reads};
 use super::schema::Filled;
-use crate::model::{Risk, Timestamp, TokenFacts};
+use crate::model::{Rate, Rates, Risk, Timestamp, TokenFacts};
 
 /// What the PEP says of the device, and whether anybody knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,32 +29,36 @@ pub struct DeviceView<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     pub token: Option<&'a TokenFacts>,
+    pub token_sets: &'a TokenSets,
     pub risk: &'a Risk,
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     pub network_known: bool,
     pub now: Timestamp,
 }
 
-/// Name and value, in the order of the vocabulary.
-pub(super) type Pairs = Vec<(String, RestrictedExpression)>;
-
 impl Facts<'_> {
-    /// The wanted attributes; a token that is not there is left out.
-    pub fn attributes(&self, wanted: &[Filled]) -> Result<Pairs, Unbuildable> {
-        let mut pairs = Pairs::new();
-        for filled in wanted {
-            let value = match filled {
-                Filled::Token => self.token.map(|token| token_value(token, self.now)).transpose()?,
-                Filled::Risk => Some(risk_value(self.risk)?),
-                Filled::Device => Some(device_value(self.device)?),
-                Filled::Network => Some(network_value(self.network_known)?),
-                Filled::Rate => Some(rates_value()?),
-                Filled::Time => Some(time_value(self.now)?),
-            };
-            pairs.extend(value.map(|value| (filled.name().to_owned(), value)));
-        }
-        Ok(pairs)
+    /// The wanted attributes as far as they are read; a token that is not there is left out.
+    pub fn attributes(&self, wanted: &[Filled], reads: Reads) -> impl Iterator<Item = (&'static str, Value)> {
+        let read = wanted.iter().filter(move |filled| reads.has(filled.fact()));
+        read.filter_map(move |filled| Some((filled.name(), self.attribute(*filled, reads)?)))
     }
+
+    fn attribute(&self, filled: Filled, reads: Reads) -> Option<Value> {
+        match filled {
+            Filled::Token => self.token.map(|token| token_value(token, self.token_sets, self.now, reads)),
+            Filled::Risk => Some(risk_value(self.risk, reads)),
+            Filled::Device => Some(device_value(self.device, reads)),
+            Filled::Network => Some(network_value(self.network_known, reads)),
+            Filled::Rate => Some(rates_value(self.rates, reads)),
+            Filled::Time => Some(time_value(self.now, reads)),
+        }
+    }
+}
+
+/// A context of attributes, each name once.
+pub(super) fn context<'a>(attributes: impl Iterator<Item = (&'a str, Value)>) -> Context {
+    Context::Value(Arc::new(attributes.map(|(name, value)| (name.into(), value)).collect()))
 }
 
 /// The request as the gateway saw it; the bags of values are entities of their own, named here.
@@ -58,126 +66,164 @@ pub(super) fn request_value(
     host: &str,
     ip: Option<IpAddr>,
     secure: bool,
-) -> Result<RestrictedExpression, Unbuildable> {
-    let bag = |name| reference(&NAMES.values, name);
-    // An IPv4 client seen through a dual-stack socket is the same client.
-    let ip = ip.map(|ip| RestrictedExpression::new_ip(ip.to_canonical().to_string()));
-    record(vec![
-        ("host", Some(text(host))),
-        ("ip", ip),
-        ("secure", Some(RestrictedExpression::new_bool(secure))),
-        ("path_params", Some(bag("path_params"))),
-        ("query_params", Some(bag("query_params"))),
-        ("headers", Some(bag("headers"))),
-        ("metadata", Some(bag("metadata"))),
-    ])
+    reads: Reads,
+) -> Result<Value, Unbuildable> {
+    let bag = |name: &Arc<EntityUID>| Some(Value::new(Literal::from(Arc::clone(name)), None));
+    let ip = ip.filter(|_| reads.has(Fact::Ip)).map(address).transpose()?;
+    Ok(record(
+        reads,
+        [
+            ("host", Fact::Host, &|| Some(text(host))),
+            ("ip", Fact::Ip, &|| ip.clone()),
+            ("secure", Fact::Secure, &|| Some(truth(secure))),
+            ("path_params", Fact::PathParams, &|| bag(&NAMES.path_params)),
+            ("query_params", Fact::QueryParams, &|| bag(&NAMES.query_params)),
+            ("headers", Fact::Headers, &|| bag(&NAMES.headers)),
+            ("metadata", Fact::Metadata, &|| bag(&NAMES.metadata)),
+        ],
+    ))
 }
 
-fn token_value(token: &TokenFacts, now: Timestamp) -> Result<RestrictedExpression, Unbuildable> {
+/// An IPv4 client seen through a dual-stack socket is the same client.
+fn address(ip: IpAddr) -> Result<Value, Unbuildable> {
+    let ip = ip.to_canonical().to_string();
+    extension_value(&NAMES.ip, &ip)
+        .ok_or_else(|| Unbuildable::because(format!("`{ip}` is no address to Cedar")))
+}
+
+fn token_value(token: &TokenFacts, sets: &TokenSets, now: Timestamp, reads: Reads) -> Value {
     let age = |since: Timestamp| seconds(now.since(since));
-    record(vec![
-        ("issuer", Some(text(token.issuer.as_str()))),
-        ("kind", Some(reference(&NAMES.token_kind, token.kind.as_str()))),
-        ("client_id", token.client_id.as_deref().map(text)),
-        ("audience", Some(set(&token.audience))),
-        ("scopes", Some(set(&token.scopes))),
-        ("age_s", Some(seconds(token.age(now)))),
-        ("lifetime_s", Some(seconds(token.lifetime()))),
-        ("auth_age_s", token.auth_time.map(age)),
-        ("acr", token.acr.as_deref().map(text)),
-        ("amr", Some(set(&token.amr))),
-        ("sender_constrained", Some(RestrictedExpression::new_bool(token.sender_constrained))),
-    ])
+    record(
+        reads,
+        [
+            ("issuer", Fact::TokenIssuer, &|| Some(text(token.issuer.as_str()))),
+            ("kind", Fact::TokenKind, &|| Some(reference(&NAMES.token_kind, token.kind.as_str()))),
+            ("client_id", Fact::TokenClientId, &|| token.client_id.as_deref().map(text)),
+            ("audience", Fact::TokenAudience, &|| Some(sets.audience(token))),
+            ("scopes", Fact::TokenScopes, &|| Some(sets.scopes(token))),
+            ("age_s", Fact::TokenAge, &|| Some(seconds(token.age(now)))),
+            ("lifetime_s", Fact::TokenLifetime, &|| Some(seconds(token.lifetime()))),
+            ("auth_age_s", Fact::TokenAuthAge, &|| token.auth_time.map(age)),
+            ("acr", Fact::TokenAcr, &|| token.acr.as_deref().map(text)),
+            ("amr", Fact::TokenAmr, &|| Some(sets.amr(token))),
+            ("sender_constrained", Fact::TokenSenderConstrained, &|| Some(truth(token.sender_constrained))),
+        ],
+    )
 }
 
-fn risk_value(risk: &Risk) -> Result<RestrictedExpression, Unbuildable> {
-    record(vec![
-        ("level", Some(long(risk.level.number()))),
-        ("score", Some(long(risk.score))),
-        ("confidence", Some(long(risk.confidence))),
-        ("reasons", Some(set(risk.reasons.iter().map(|reason| &reason.kind)))),
-        ("stale", Some(RestrictedExpression::new_bool(risk.stale))),
-        ("learning", Some(RestrictedExpression::new_bool(risk.learning))),
-    ])
+fn risk_value(risk: &Risk, reads: Reads) -> Value {
+    let reasons = || set(risk.reasons.iter().map(|reason| reason.kind.as_str()));
+    record(
+        reads,
+        [
+            ("level", Fact::RiskLevel, &|| Some(long(risk.level.number()))),
+            ("score", Fact::RiskScore, &|| Some(long(risk.score))),
+            ("confidence", Fact::RiskConfidence, &|| Some(long(risk.confidence))),
+            ("reasons", Fact::RiskReasons, &|| Some(reasons())),
+            ("stale", Fact::RiskStale, &|| Some(truth(risk.stale))),
+            ("learning", Fact::RiskLearning, &|| Some(truth(risk.learning))),
+        ],
+    )
 }
 
-fn device_value(device: DeviceView<'_>) -> Result<RestrictedExpression, Unbuildable> {
-    record(vec![
-        ("known", Some(RestrictedExpression::new_bool(device.known))),
-        ("id", device.id.map(text)),
-        ("compliant", device.compliant.map(RestrictedExpression::new_bool)),
-        ("posture_age_s", device.posture_age_s.map(long)),
-    ])
+fn device_value(device: DeviceView<'_>, reads: Reads) -> Value {
+    record(
+        reads,
+        [
+            ("known", Fact::DeviceKnown, &|| Some(truth(device.known))),
+            ("id", Fact::DeviceId, &|| device.id.map(text)),
+            ("compliant", Fact::DeviceCompliant, &|| device.compliant.map(truth)),
+            ("posture_age_s", Fact::DevicePostureAge, &|| device.posture_age_s.map(long)),
+        ],
+    )
 }
 
 /// Networks are not classified in this version, and say so.
-fn network_value(known: bool) -> Result<RestrictedExpression, Unbuildable> {
-    record(vec![
-        ("class", Some(reference(&NAMES.network_class, "unknown"))),
-        ("known", Some(RestrictedExpression::new_bool(known))),
-    ])
+fn network_value(known: bool, reads: Reads) -> Value {
+    record(
+        reads,
+        [
+            ("class", Fact::NetworkClass, &|| Some(reference(&NAMES.network_class, "unknown"))),
+            ("known", Fact::NetworkKnown, &|| Some(truth(known))),
+        ],
+    )
 }
 
-/// The schema wants rates; zeros are harmless because no policy that reads them is accepted (see `rates`).
-fn rates_value() -> Result<RestrictedExpression, Unbuildable> {
-    let none =
-        || record(["last_second", "last_minute", "last_hour"].map(|name| (name, Some(long(0_u8)))).into());
-    record(vec![
-        ("principal", Some(none()?)),
-        ("principal_endpoint", Some(none()?)),
-        ("network", Some(none()?)),
-    ])
+fn rates_value(rates: Rates, reads: Reads) -> Value {
+    record(
+        reads,
+        [
+            ("principal", Fact::RatePrincipal, &|| Some(rate_value(rates.principal))),
+            ("principal_endpoint", Fact::RatePrincipalEndpoint, &|| {
+                Some(rate_value(rates.principal_endpoint))
+            }),
+            ("network", Fact::RateNetwork, &|| Some(rate_value(rates.network))),
+        ],
+    )
 }
 
-fn time_value(now: Timestamp) -> Result<RestrictedExpression, Unbuildable> {
+fn rate_value(rate: Rate) -> Value {
+    let windows =
+        [("last_second", rate.last_second), ("last_minute", rate.last_minute), ("last_hour", rate.last_hour)];
+    Value::record(windows.map(|(name, calls)| (name, long(calls))), None)
+}
+
+fn time_value(now: Timestamp, reads: Reads) -> Value {
     let days = now.seconds().div_euclid(86_400);
     let hour = now.seconds().rem_euclid(86_400) / 3_600;
     // The first of January 1970 was a Thursday: day 4 of the ISO week.
     let weekday = (days + 3).rem_euclid(7) + 1;
-    record(vec![
-        ("epoch_ms", Some(RestrictedExpression::new_long(now.millis()))),
-        ("hour", Some(RestrictedExpression::new_long(hour))),
-        ("weekday", Some(RestrictedExpression::new_long(weekday))),
-    ])
+    record(
+        reads,
+        [
+            ("epoch_ms", Fact::TimeEpoch, &|| Some(long(now.millis()))),
+            ("hour", Fact::TimeHour, &|| Some(long(hour))),
+            ("weekday", Fact::TimeWeekday, &|| Some(long(weekday))),
+        ],
+    )
 }
 
-fn seconds(duration: Duration) -> RestrictedExpression {
-    RestrictedExpression::new_long(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
+fn seconds(duration: Duration) -> Value {
+    long(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn long(value: impl Into<i64>) -> RestrictedExpression {
-    RestrictedExpression::new_long(value.into())
-}
+/// A field with the fact that it states and what makes it; `None` where it has no value.
+type Field<'a> = (&'static str, Fact, &'a dyn Fn() -> Option<Value>);
 
-/// A record without the fields that have no value.
-fn record(fields: Vec<(&str, Option<RestrictedExpression>)>) -> Result<RestrictedExpression, Unbuildable> {
-    let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    RestrictedExpression::new_record(present).map_err(Unbuildable::because)
+/// A record of the fields that are read and have a value.
+fn record<const N: usize>(reads: Reads, fields: [Field<'_>; N]) -> Value {
+    let read = fields.into_iter().filter(|(_, fact, _)| reads.has(*fact));
+    Value::record(read.filter_map(|(name, _, make)| Some((name, make()?))), None)
 }
 
 #[cfg(test)]
 mod tests {
-    use cedar_policy::{Context, EvalResult};
-
     use super::*;
 
-    fn time_at(text: &str) -> (i64, i64) {
-        let pairs = [("time".to_owned(), time_value(Timestamp::parse(text).unwrap()).unwrap())];
-        let Some(EvalResult::Record(time)) = Context::from_pairs(pairs).unwrap().get("time") else {
-            panic!("time is a record")
-        };
-        let long = |name| match time.get(name) {
-            Some(EvalResult::Long(value)) => *value,
-            other => panic!("{name} is {other:?}"),
-        };
-        (long("weekday"), long("hour"))
+    fn time_at(moment: &str) -> Value {
+        time_value(
+            Timestamp::parse(moment).unwrap(),
+            Reads::NONE.with(Fact::TimeWeekday).with(Fact::TimeHour),
+        )
+    }
+
+    fn time(weekday: i64, hour: i64) -> Value {
+        Value::record([("weekday", long(weekday)), ("hour", long(hour))], None)
     }
 
     #[test]
     fn weekdays_are_iso_and_hours_utc() {
-        assert_eq!(time_at("1970-01-01T00:00:00Z"), (4, 0));
-        assert_eq!(time_at("1969-12-31T23:59:59Z"), (3, 23));
-        assert_eq!(time_at("2026-11-22T10:00:00Z"), (7, 10));
-        assert_eq!(time_at("2026-11-23T01:30:00+02:00"), (7, 23));
+        assert_eq!(time_at("1970-01-01T00:00:00Z"), time(4, 0));
+        assert_eq!(time_at("1969-12-31T23:59:59Z"), time(3, 23));
+        assert_eq!(time_at("2026-11-22T10:00:00Z"), time(7, 10));
+        assert_eq!(time_at("2026-11-23T01:30:00+02:00"), time(7, 23));
+    }
+
+    #[test]
+    fn only_what_is_read_is_built() {
+        let risk = Risk { score: 40, ..Risk::default() };
+        let score = Value::record([("score", long(40))], None);
+        assert_eq!(risk_value(&risk, Reads::NONE.with(Fact::RiskScore)), score);
+        assert_eq!(risk_value(&risk, Reads::NONE), Value::empty_record(None));
     }
 }

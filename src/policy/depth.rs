@@ -38,13 +38,15 @@ pub(super) fn check(file: &SourceFile) -> Option<Finding> {
     if file.path.ends_with(".json") {
         return None;
     }
-    let (offset, message) = first_excess(&file.text)?;
+    // In a schema they hold types; in a policy they compare, and a file may do so as often as it likes.
+    let angles = file.path.ends_with(".cedarschema");
+    let (offset, message) = first_excess(&file.text, angles)?;
     Some(Finding::at(Severity::Error, file, offset..offset + 1, message))
 }
 
-fn first_excess(text: &str) -> Option<(usize, String)> {
+fn first_excess(text: &str, angles: bool) -> Option<(usize, String)> {
     let mut measure = Measure::default();
-    let mut tokens = Tokens { text, offset: 0 };
+    let mut tokens = Tokens { text, offset: 0, angles };
     while let Some((offset, token)) = tokens.next() {
         measure.add(token);
         if measure.open + measure.ifs > MAX_NESTING {
@@ -92,6 +94,8 @@ impl Measure {
 struct Tokens<'a> {
     text: &'a str,
     offset: usize,
+    /// Whether `<` and `>` are brackets.
+    angles: bool,
 }
 
 impl Tokens<'_> {
@@ -103,8 +107,10 @@ impl Tokens<'_> {
             let (length, token) = match first {
                 '"' => (string_length(rest), None),
                 '/' if rest.starts_with("//") => (rest.find('\n').unwrap_or(rest.len()), None),
-                '(' | '[' | '{' | '<' => (1, Some(Token::Open)),
-                ')' | ']' | '}' | '>' => (1, Some(Token::Close)),
+                '(' | '[' | '{' => (1, Some(Token::Open)),
+                ')' | ']' | '}' => (1, Some(Token::Close)),
+                '<' if self.angles => (1, Some(Token::Open)),
+                '>' if self.angles => (1, Some(Token::Close)),
                 ';' => (1, Some(Token::End)),
                 '.' | '+' | '-' | '*' | '&' | '|' | '!' => (operator_length(rest), Some(Token::Operator)),
                 _ if first == '_' || first.is_alphanumeric() => {
@@ -213,15 +219,22 @@ mod tests {
     fn strings_and_comments_do_not_nest() {
         let text =
             format!("// {}\n@id(\"{}\\\"{}\") permit();", "(".repeat(99), "(".repeat(99), "(".repeat(99));
-        assert_eq!(first_excess(&text), None);
-        assert_eq!(first_excess(&format!("\"{}", "(".repeat(99))), None);
+        assert_eq!(first_excess(&text, false), None);
+        assert_eq!(first_excess(&format!("\"{}", "(".repeat(99)), false), None);
+    }
+
+    #[test]
+    fn comparing_is_not_nesting() {
+        let one = policy("permit", "context.risk.level < 3 && context.risk.score < 50");
+        assert_eq!(first_excess(&one.repeat(200), false), None);
+        assert!(first_excess(&"Set<".repeat(200), true).is_some());
     }
 
     #[test]
     fn each_statement_is_counted_for_itself() {
         let one = format!("permit() when {{ 1{} > 0 }};", " + 1".repeat(900));
-        assert_eq!(first_excess(&one.repeat(3)), None);
-        assert!(first_excess(&one.replace(';', "").repeat(3)).is_some());
+        assert_eq!(first_excess(&one.repeat(3), false), None);
+        assert!(first_excess(&one.replace(';', "").repeat(3), false).is_some());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! Ids are never parsed from text: what a caller sends cannot become a type or break out of quotes. Ancestors are
 //! given in full, so that parents need not be entities themselves. What the call is about is `context`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
-use std::sync::LazyLock;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
-use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Literal, Name, PartialValue, Value};
+use cedar_policy_core::entities::{Dereference, Entities};
 
 use crate::model::{Endpoint, Principal, PrincipalId, PrincipalKind};
 
@@ -23,129 +25,162 @@ impl Unbuildable {
     }
 }
 
-/// The type names of the vocabulary, parsed once.
+/// The names of the vocabulary, parsed once.
 pub(super) struct Names {
-    pub user: EntityTypeName,
-    pub workload: EntityTypeName,
-    pub anonymous: EntityTypeName,
-    pub role: EntityTypeName,
-    pub group: EntityTypeName,
-    pub service: EntityTypeName,
-    pub endpoint: EntityTypeName,
-    pub endpoint_state: EntityTypeName,
-    pub values: EntityTypeName,
-    pub token_kind: EntityTypeName,
-    pub network_class: EntityTypeName,
-    pub action: EntityTypeName,
+    pub user: EntityType,
+    pub workload: EntityType,
+    pub anonymous: EntityType,
+    pub role: EntityType,
+    pub group: EntityType,
+    pub service: EntityType,
+    pub endpoint: EntityType,
+    pub endpoint_state: EntityType,
+    pub token_kind: EntityType,
+    pub network_class: EntityType,
+    pub action: EntityType,
+    pub path_params: Arc<EntityUID>,
+    pub query_params: Arc<EntityUID>,
+    pub headers: Arc<EntityUID>,
+    pub metadata: Arc<EntityUID>,
+    /// The constructor of addresses.
+    pub ip: Name,
 }
 
-pub(super) static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
-    user: constant("api::User"),
-    workload: constant("api::Workload"),
-    anonymous: constant("api::Anonymous"),
-    role: constant("api::Role"),
-    group: constant("api::Group"),
-    service: constant("api::Service"),
-    endpoint: constant("api::Endpoint"),
-    endpoint_state: constant("api::EndpointState"),
-    values: constant("api::Values"),
-    token_kind: constant("api::TokenKind"),
-    network_class: constant("api::NetworkClass"),
-    action: constant("api::Action"),
+pub(super) static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    let values: EntityType = constant("api::Values");
+    let bag = |name: &str| Arc::new(uid(&values, name));
+    Names {
+        user: constant("api::User"),
+        workload: constant("api::Workload"),
+        anonymous: constant("api::Anonymous"),
+        role: constant("api::Role"),
+        group: constant("api::Group"),
+        service: constant("api::Service"),
+        endpoint: constant("api::Endpoint"),
+        endpoint_state: constant("api::EndpointState"),
+        token_kind: constant("api::TokenKind"),
+        network_class: constant("api::NetworkClass"),
+        action: constant("api::Action"),
+        path_params: bag("path_params"),
+        query_params: bag("query_params"),
+        headers: bag("headers"),
+        metadata: bag("metadata"),
+        ip: constant("ip"),
+    }
 });
 
 #[expect(clippy::expect_used, reason = "the texts are the constants above, and every test uses them")]
-fn constant(name: &str) -> EntityTypeName {
-    name.parse().expect("a type name of the vocabulary")
+fn constant<T: FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
+    name.parse().expect("a name of the vocabulary")
 }
 
-pub(super) fn uid(type_name: &EntityTypeName, id: &str) -> EntityUid {
-    EntityUid::from_type_name_and_id(type_name.clone(), EntityId::new(id))
+pub(super) fn uid(kind: &EntityType, id: &str) -> EntityUID {
+    EntityUID::from_components(kind.clone(), Eid::new(id), None)
 }
 
-pub(super) fn text(value: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.to_owned())
+pub(super) fn text(value: &str) -> Value {
+    Value::new(Literal::from(value), None)
 }
 
-pub(super) fn reference(type_name: &EntityTypeName, id: &str) -> RestrictedExpression {
-    RestrictedExpression::new_entity_uid(uid(type_name, id))
+pub(super) fn long(value: impl Into<i64>) -> Value {
+    Value::new(Literal::Long(value.into()), None)
 }
 
-pub(super) fn set<'a>(values: impl IntoIterator<Item = &'a String>) -> RestrictedExpression {
-    RestrictedExpression::new_set(values.into_iter().map(|value| text(value)))
+pub(super) fn truth(value: bool) -> Value {
+    Value::new(Literal::Bool(value), None)
 }
 
-pub(super) fn principal_uid(id: &PrincipalId) -> EntityUid {
-    let type_name = match id.kind {
+pub(super) fn reference(kind: &EntityType, id: &str) -> Value {
+    Value::new(Literal::from(uid(kind, id)), None)
+}
+
+pub(super) fn set<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
+    Value::set_of_lits(values.into_iter().map(Literal::from), None)
+}
+
+fn words(values: &BTreeSet<String>) -> Value {
+    set(values.iter().map(String::as_str))
+}
+
+pub(super) fn principal_uid(id: &PrincipalId) -> EntityUID {
+    let kind = match id.kind {
         PrincipalKind::User => &NAMES.user,
         PrincipalKind::Workload => &NAMES.workload,
         PrincipalKind::Anonymous => &NAMES.anonymous,
     };
-    uid(type_name, id.id())
+    uid(kind, id.id())
 }
 
 /// The principal with its roles and groups, and what those are in by the bundle's stored entities.
-pub(super) fn principal(principal: &Principal, stored: &Entities) -> Result<Entity, Unbuildable> {
+pub(super) fn principal(principal: &Principal, stored: &Entities) -> Entity {
     let own = principal_uid(&principal.id);
     if principal.is_anonymous() {
-        return Ok(Entity::with_uid(own));
+        return Entity::with_uid(own);
     }
     let (issuer, subject) = principal.id.parts();
-    let mut attributes = vec![
-        ("issuer".to_owned(), text(issuer)),
-        ("subject".to_owned(), text(subject)),
-        ("active".to_owned(), RestrictedExpression::new_bool(principal.active)),
+    let attributes = [
+        ("issuer", Some(text(issuer))),
+        ("subject", Some(text(subject))),
+        ("active", Some(truth(principal.active))),
+        ("tenant", principal.tenant.as_deref().map(text)),
     ];
-    attributes.extend(principal.tenant.iter().map(|tenant| ("tenant".to_owned(), text(tenant))));
     let roles = principal.roles.iter().map(|role| uid(&NAMES.role, role));
     let groups = principal.groups.iter().map(|group| uid(&NAMES.group, group));
-    let tags = principal.tags.iter().map(|(name, values)| (name.clone(), set(values)));
-    Entity::new_with_tags(own, attributes, with_ancestors(roles.chain(groups), stored), tags)
-        .map_err(Unbuildable::because)
+    let tags = principal.tags.iter().map(|(name, values)| (name.as_str(), words(values)));
+    entity(own, attributes, with_ancestors(roles.chain(groups), stored), tags)
 }
 
-pub(super) fn endpoint_uid(endpoint: &Endpoint) -> EntityUid {
+pub(super) fn endpoint_uid(endpoint: &Endpoint) -> EntityUID {
     uid(&NAMES.endpoint, endpoint.id.as_str())
 }
 
 /// The endpoint in its service, and what that is in by the bundle's stored entities.
-pub(super) fn endpoint(endpoint: &Endpoint, stored: &Entities) -> Result<Entity, Unbuildable> {
-    let mut attributes = vec![
-        ("method".to_owned(), text(&endpoint.method)),
-        ("template".to_owned(), text(&endpoint.template)),
-        ("sensitivity".to_owned(), RestrictedExpression::new_long(i64::from(endpoint.sensitivity.get()))),
-        ("state".to_owned(), reference(&NAMES.endpoint_state, endpoint.state.as_str())),
-        ("labels".to_owned(), set(&endpoint.labels)),
+pub(super) fn endpoint(endpoint: &Endpoint, stored: &Entities) -> Entity {
+    let attributes = [
+        ("method", Some(text(&endpoint.method))),
+        ("template", Some(text(&endpoint.template))),
+        ("operation", endpoint.operation.as_deref().map(text)),
+        ("sensitivity", Some(long(endpoint.sensitivity.get()))),
+        ("state", Some(reference(&NAMES.endpoint_state, endpoint.state.as_str()))),
+        ("labels", Some(words(&endpoint.labels))),
     ];
-    attributes.extend(endpoint.operation.iter().map(|name| ("operation".to_owned(), text(name))));
     let service = uid(&NAMES.service, endpoint.api.id.as_str());
-    Entity::new_with_tags(endpoint_uid(endpoint), attributes, with_ancestors([service], stored), [])
-        .map_err(Unbuildable::because)
-}
-
-/// Parents with everything above them.
-fn with_ancestors(parents: impl IntoIterator<Item = EntityUid>, stored: &Entities) -> BTreeSet<EntityUid> {
-    let mut all = BTreeSet::new();
-    for parent in parents {
-        all.extend(stored.ancestors(&parent).into_iter().flatten().cloned());
-        all.insert(parent);
-    }
-    all
+    entity(endpoint_uid(endpoint), attributes, with_ancestors([service], stored), [])
 }
 
 /// A bag of named values: an entity whose tags they are. A name may have several values.
-pub(super) fn values<'a>(
-    name: &str,
-    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Result<Entity, Unbuildable> {
+pub(super) fn values<'a>(name: &EntityUID, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Entity {
     let mut grouped: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (key, value) in pairs {
         grouped.entry(key).or_default().insert(value);
     }
-    let tags = grouped
-        .into_iter()
-        .map(|(key, values)| (key.to_owned(), RestrictedExpression::new_set(values.into_iter().map(text))));
-    Entity::new_with_tags(uid(&NAMES.values, name), [], [], tags).map_err(Unbuildable::because)
+    let tags = grouped.into_iter().map(|(key, values)| (key, set(values)));
+    entity(name.clone(), [], HashSet::new(), tags)
+}
+
+/// An entity of values that need no evaluation.
+fn entity<'a>(
+    name: EntityUID,
+    attributes: impl IntoIterator<Item = (&'static str, Option<Value>)>,
+    ancestors: HashSet<EntityUID>,
+    tags: impl IntoIterator<Item = (&'a str, Value)>,
+) -> Entity {
+    let attributes = attributes.into_iter();
+    let attributes = attributes.filter_map(|(name, value)| Some((name.into(), PartialValue::Value(value?))));
+    let tags = tags.into_iter().map(|(name, value)| (name.into(), PartialValue::Value(value)));
+    Entity::new_with_attr_partial_value(name, attributes, HashSet::new(), ancestors, tags)
+}
+
+/// Parents with everything above them.
+fn with_ancestors(parents: impl IntoIterator<Item = EntityUID>, stored: &Entities) -> HashSet<EntityUID> {
+    let mut all = HashSet::new();
+    for parent in parents {
+        if let Dereference::Data(known) = stored.entity(&parent) {
+            all.extend(known.ancestors().cloned());
+        }
+        all.insert(parent);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -155,26 +190,24 @@ mod tests {
     #[test]
     fn an_id_with_quotes_stays_one_id() {
         let id: PrincipalId = r#"User::dev/a" || true || api::Role::"admin"#.parse().unwrap();
-        assert_eq!(principal_uid(&id).type_name().to_string(), "api::User");
-        assert_eq!(AsRef::<str>::as_ref(principal_uid(&id).id()), id.id());
+        assert_eq!(principal_uid(&id).entity_type().to_string(), "api::User");
+        assert_eq!(AsRef::<str>::as_ref(principal_uid(&id).eid()), id.id());
     }
 
     #[test]
     fn stored_groups_bring_their_roles_along() {
-        let group = uid(&NAMES.group, "sales");
-        let role = uid(&NAMES.role, "clerk");
-        let stored = Entity::new_no_attrs(group, [role.clone()].into());
-        let stored = Entities::from_entities([stored], None).unwrap();
+        let json = r#"[{"uid":{"type":"api::Group","id":"sales"},"attrs":{},"parents":[{"type":"api::Role","id":"clerk"}]}]"#;
+        let stored = cedar_policy::Entities::from_json_str(json, None).unwrap();
         let mut alice = Principal::bare("User::dev/alice".parse().unwrap());
         alice.groups.insert("sales".into());
-        let built = Entities::from_entities([principal(&alice, &stored).unwrap()], None).unwrap();
-        assert!(built.is_ancestor_of(&role, &principal_uid(&alice.id)));
+        let built = principal(&alice, stored.as_ref());
+        assert!(built.is_descendant_of(&uid(&NAMES.role, "clerk")));
+        assert!(built.is_descendant_of(&uid(&NAMES.group, "sales")));
     }
 
     #[test]
     fn a_repeated_name_keeps_all_its_values() {
-        let bag = values("query_params", [("tag", "a"), ("tag", "b"), ("tag", "a")]).unwrap();
-        let tag = bag.tag("tag").unwrap().unwrap();
-        assert!(matches!(tag, cedar_policy::EvalResult::Set(set) if set.len() == 2));
+        let bag = values(&NAMES.query_params, [("tag", "a"), ("tag", "b"), ("tag", "a")]);
+        assert_eq!(bag.get_tag("tag"), Some(&PartialValue::Value(set(["a", "b"]))));
     }
 }

@@ -3,10 +3,15 @@
 //! Cedar skips a policy that fails; a skipped forbid would open the door. So here an error in any forbid denies,
 //! and an error in a permit grants nothing. The request itself is built in `call` and `question`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId as CedarId, PolicySet, Request};
+use cedar_policy::{Entities, Request};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 
+use super::candidates::CandidateSet;
+use super::condition::{Condition, Constants};
 use super::entities::Unbuildable;
 use super::obligations::Remedy;
 use super::snapshot::{PolicyFacts, Snapshot};
@@ -86,79 +91,87 @@ fn scopes_of(alternative: &SecurityAlternative) -> Option<Vec<String>> {
     Some(wanted)
 }
 
-/// What one half of the policies said.
-struct Half {
-    satisfied: Vec<CedarId>,
-    failed: Vec<(CedarId, String)>,
+/// What one half of the policies said, in the order of their ids.
+#[derive(Default)]
+struct Half<'a> {
+    satisfied: Vec<&'a PolicyFacts>,
+    failed: Vec<(&'a PolicyFacts, String)>,
 }
 
 impl Snapshot {
-    /// Puts a request to all policies and applies the rules.
+    /// Judges a request that comes with a context and entities of its own, already checked.
     pub(super) fn judge(&self, request: &Request, entities: &Entities, standing: Standing<'_>) -> Evaluation {
-        let forbids = ask(&self.forbids, request, entities);
-        let permits = ask(&self.permits, request, entities);
-        let mut evaluation = if !forbids.failed.is_empty() {
-            // Nobody knows whether these would have denied.
-            let failed: Vec<CedarId> = forbids.failed.iter().map(|(id, _)| id.clone()).collect();
-            self.determined(Reason::PolicyError, &failed)
-        } else if !forbids.satisfied.is_empty() {
-            self.forbidden(&forbids.satisfied, !permits.satisfied.is_empty(), standing)
-        } else if !permits.satisfied.is_empty() {
-            self.determined(Reason::Allowed, &permits.satisfied)
-        } else {
-            Evaluation::deny(Reason::NoMatchingPermit)
-        };
-        let failed = forbids.failed.into_iter().chain(permits.failed);
-        evaluation.policy_errors =
-            failed.filter_map(|(id, why)| Some((self.facts(&id)?.id.clone(), why))).collect();
-        evaluation.policy_errors.sort();
-        evaluation
-    }
-
-    fn facts(&self, id: &CedarId) -> Option<&PolicyFacts> {
-        self.policies.get(id)
-    }
-
-    /// An answer with its determining policies and what they carry.
-    fn determined(&self, reason: Reason, ids: &[CedarId]) -> Evaluation {
-        let mut determining: Vec<&PolicyFacts> = ids.iter().filter_map(|id| self.facts(id)).collect();
-        determining.sort_by(|a, b| a.id.cmp(&b.id));
-        Evaluation {
-            policies: determining.iter().map(|facts| facts.id.clone()).collect(),
-            obligations: determining.iter().flat_map(|facts| facts.terms.obligations.clone()).collect(),
-            message: determining.iter().find_map(|facts| facts.terms.reason.clone()),
-            ..Evaluation::deny(reason)
-        }
-    }
-
-    fn forbidden(&self, satisfied: &[CedarId], permitted: bool, standing: Standing<'_>) -> Evaluation {
-        let remedies: Vec<Option<&Remedy>> =
-            satisfied.iter().map(|id| self.facts(id).and_then(|facts| facts.terms.remedy.as_ref())).collect();
-        let reason = reason_to_deny(&remedies, permitted, standing);
-        let mut evaluation = self.determined(reason, satisfied);
-        let remedies = || remedies.iter().flatten().copied();
-        match reason {
-            Reason::StepUpRequired => evaluation.challenge = Some(step_up(remedies())),
-            Reason::RateLimited => evaluation.retry_after = retry_after(remedies()),
-            Reason::InsufficientScope => {
-                let scopes = standing.wanted_scopes();
-                evaluation.challenge = Some(Challenge::Bearer { error: Some("insufficient_scope"), scopes });
-            }
-            _ => {}
-        }
-        evaluation
+        let candidates = self.candidates.for_request(request.as_ref(), entities.as_ref());
+        let request = request.as_ref().clone();
+        let evaluator = Evaluator::new(request, entities.as_ref(), Extensions::all_available());
+        // Such a context holds nothing that was put there for policies.
+        judge(&candidates, &evaluator, Constants::Absent, standing)
     }
 }
 
-fn ask(policies: &PolicySet, request: &Request, entities: &Entities) -> Half {
-    let response = Authorizer::new().is_authorized(request, policies, entities);
-    let diagnostics = response.diagnostics();
-    // On a half with one effect the reasons are exactly the satisfied policies.
-    let satisfied = diagnostics.reason().cloned().collect();
-    let failed = diagnostics.errors().map(|AuthorizationError::PolicyEvaluationError(error)| {
-        (error.policy_id().clone(), error.inner().to_string())
-    });
-    Half { satisfied, failed: failed.collect() }
+/// Puts a request to the candidates and applies the rules.
+pub(super) fn judge(
+    candidates: &CandidateSet,
+    evaluator: &Evaluator<'_>,
+    constants: Constants,
+    standing: Standing<'_>,
+) -> Evaluation {
+    let forbids = ask(&candidates.forbids, evaluator, constants);
+    let permits = ask(&candidates.permits, evaluator, constants);
+    let mut evaluation = if !forbids.failed.is_empty() {
+        // Nobody knows whether these would have denied.
+        let failed: Vec<&PolicyFacts> = forbids.failed.iter().map(|(facts, _)| *facts).collect();
+        determined(Reason::PolicyError, &failed)
+    } else if !forbids.satisfied.is_empty() {
+        forbidden(&forbids.satisfied, !permits.satisfied.is_empty(), standing)
+    } else if !permits.satisfied.is_empty() {
+        determined(Reason::Allowed, &permits.satisfied)
+    } else {
+        Evaluation::deny(Reason::NoMatchingPermit)
+    };
+    let failed = forbids.failed.into_iter().chain(permits.failed);
+    evaluation.policy_errors = failed.map(|(facts, why)| (facts.id.clone(), why)).collect();
+    evaluation.policy_errors.sort();
+    evaluation
+}
+
+fn ask<'a>(half: &'a [Arc<Condition>], evaluator: &Evaluator<'_>, constants: Constants) -> Half<'a> {
+    let mut said = Half::default();
+    for condition in half {
+        match condition.evaluate(evaluator, constants) {
+            Ok(true) => said.satisfied.push(&condition.facts),
+            Ok(false) => {}
+            Err(why) => said.failed.push((&condition.facts, why)),
+        }
+    }
+    said
+}
+
+/// An answer with its determining policies and what they carry.
+fn determined(reason: Reason, determining: &[&PolicyFacts]) -> Evaluation {
+    Evaluation {
+        policies: determining.iter().map(|facts| facts.id.clone()).collect(),
+        obligations: determining.iter().flat_map(|facts| facts.terms.obligations.clone()).collect(),
+        message: determining.iter().find_map(|facts| facts.terms.reason.clone()),
+        ..Evaluation::deny(reason)
+    }
+}
+
+fn forbidden(satisfied: &[&PolicyFacts], permitted: bool, standing: Standing<'_>) -> Evaluation {
+    let remedies: Vec<Option<&Remedy>> = satisfied.iter().map(|facts| facts.terms.remedy.as_ref()).collect();
+    let reason = reason_to_deny(&remedies, permitted, standing);
+    let mut evaluation = determined(reason, satisfied);
+    let remedies = || remedies.iter().flatten().copied();
+    match reason {
+        Reason::StepUpRequired => evaluation.challenge = Some(step_up(remedies())),
+        Reason::RateLimited => evaluation.retry_after = retry_after(remedies()),
+        Reason::InsufficientScope => {
+            let scopes = standing.wanted_scopes();
+            evaluation.challenge = Some(Challenge::Bearer { error: Some("insufficient_scope"), scopes });
+        }
+        _ => {}
+    }
+    evaluation
 }
 
 /// A deny is worth more than "no" only when doing the one thing would really help: every satisfied forbid must be

@@ -5,8 +5,10 @@
 //! Who is calling, what is called and how risky it is are found elsewhere and passed in.
 
 mod call;
+mod candidates;
 pub mod cases;
 mod compile;
+mod condition;
 mod config;
 mod context;
 mod depth;
@@ -14,10 +16,14 @@ pub mod directory;
 mod entities;
 mod evaluate;
 mod finding;
+mod index;
 mod obligations;
+mod prepared;
 mod question;
 mod rates;
+mod reads;
 mod schema;
+mod scope;
 mod snapshot;
 mod statement;
 mod validate;

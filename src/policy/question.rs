@@ -10,13 +10,15 @@ use cedar_policy::{
 };
 use serde_json::{Map, Value};
 
-use super::context::{DeviceView, Facts};
+use super::context::{DeviceView, Facts, context};
 use super::entities::{self, Unbuildable};
 use super::evaluate::{Evaluation, Standing};
+use super::prepared::TokenSets;
+use super::reads::Reads;
 use super::schema::Filled;
 use super::snapshot::Snapshot;
 use super::vocabulary;
-use crate::model::{CedarQuestion, EntityRef, Principal, PrincipalId, RequestFault, Risk, Timestamp};
+use crate::model::{CedarQuestion, EntityRef, Principal, PrincipalId, Rates, RequestFault, Risk, Timestamp};
 
 /// Who the question is about.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub struct QuestionInput<'a> {
     pub principal: QuestionPrincipal<'a>,
     pub question: &'a CedarQuestion,
     pub risk: &'a Risk,
+    /// This call included.
+    pub rates: Rates,
     pub device: DeviceView<'a>,
     pub network_known: bool,
     pub now: Timestamp,
@@ -109,9 +113,8 @@ impl Snapshot {
     }
 
     fn asker(&self, principal: QuestionPrincipal<'_>) -> Result<Asker, QuestionError> {
-        let unbuildable = |why: Unbuildable| QuestionError::BadRequest { why: why.to_string() };
         let own = |principal: &Principal| {
-            let entity = entities::principal(principal, &self.stored).map_err(unbuildable)?;
+            let entity = Entity::from(entities::principal(principal, self.stored.as_ref()));
             Ok(Asker { uid: entity.uid(), entity: Some(entity) })
         };
         let named = match principal {
@@ -199,12 +202,14 @@ impl Snapshot {
 fn filled_json(input: &QuestionInput<'_>, filled: &[Filled]) -> Result<Map<String, Value>, Unbuildable> {
     let facts = Facts {
         token: token_of(input),
+        token_sets: &TokenSets::default(),
         risk: input.risk,
+        rates: input.rates,
         device: input.device,
         network_known: input.network_known,
         now: input.now,
     };
-    let context = Context::from_pairs(facts.attributes(filled)?).map_err(Unbuildable::because)?;
+    let context = Context::from(context(facts.attributes(filled, Reads::ALL)));
     match context.to_json_value().map_err(Unbuildable::because)? {
         Value::Object(map) => Ok(map),
         other => Err(Unbuildable::because(format!("a context became {other}"))),

@@ -1,14 +1,12 @@
-//! Whether a policy reads request rates, which this version cannot count.
+//! Whether a policy reads request rates.
 //!
-//! The vocabulary has `context.rate`, but its numbers would always be zero here: a limit written with it would
-//! look like protection and be none. So such a bundle is refused instead.
+//! Each call changes them, so an answer that rests on one is good for that call alone and may not be reused.
 
 use cedar_policy::Policy;
 use cedar_policy::pst::{Clause, Expr, Var};
 
-/// Why a policy is refused.
-pub(super) const REFUSAL: &str = "this policy reads `context.rate` (or uses `context` as a whole value): request rates are not available in this version";
-
+/// Whether the policy may read `context.rate`.
+///
 /// True also when the whole context is used as a value, since then nobody can say what is read, and when the
 /// policy's conditions cannot be examined.
 pub(super) fn may_be_read(policy: &Policy) -> bool {

@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use serde_json::{Map, Value};
 
 use super::finding::{Finding, Severity};
+use super::reads::Fact;
 use super::vocabulary;
 use crate::model::{BundleSource, SourceFile};
 
@@ -35,6 +36,17 @@ impl Filled {
             Self::Network => "network",
             Self::Rate => "rate",
             Self::Time => "time",
+        }
+    }
+
+    pub const fn fact(self) -> Fact {
+        match self {
+            Self::Risk => Fact::Risk,
+            Self::Token => Fact::Token,
+            Self::Device => Fact::Device,
+            Self::Network => Fact::Network,
+            Self::Rate => Fact::Rate,
+            Self::Time => Fact::Time,
         }
     }
 

@@ -1,15 +1,15 @@
 //! A bundle compiled in memory: everything that evaluation needs, immutable and shared by `Arc`.
 //!
-//! Permits and forbids are kept apart, so that evaluation knows what the answer would be without the forbids.
+//! Policies are kept by their scopes, ready to be evaluated; their text and Cedar's own form of them are gone.
 //! It is made by `compile` and asked in `call` and `question`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
-use cedar_policy::{
-    Effect as CedarEffect, Entities, EntityUid, Policy, PolicyId as CedarId, PolicySet, Schema,
-};
+use cedar_policy::{Effect as CedarEffect, Entities, EntityUid, Policy, Schema};
 
+use super::candidates::Candidates;
 use super::obligations::Terms;
 use super::schema::Filled;
 use crate::model::{BundleDigest, PolicyId};
@@ -17,10 +17,12 @@ use crate::model::{BundleDigest, PolicyId};
 /// A compiled bundle.
 pub struct Snapshot {
     pub(super) digest: BundleDigest,
+    pub(super) reads_rates: bool,
     pub(super) schema: Schema,
-    pub(super) permits: PolicySet,
-    pub(super) forbids: PolicySet,
-    pub(super) policies: BTreeMap<CedarId, PolicyFacts>,
+    /// In the order of their ids.
+    pub(super) policies: Vec<Arc<PolicyFacts>>,
+    /// The same policies, by what their scopes ask.
+    pub(super) candidates: Candidates,
     /// The bundle's static entities, with their ancestors.
     pub(super) stored: Entities,
     /// Every action of the schema, with its groups.
@@ -34,9 +36,15 @@ impl Snapshot {
         self.digest
     }
 
+    /// Whether any policy may read `context.rate`. An answer then rests on a number that each call changes, also
+    /// where the policy that reads it did not decide: it did not forbid.
+    pub fn reads_rates(&self) -> bool {
+        self.reads_rates
+    }
+
     /// All policies, in the order of their ids.
     pub fn policies(&self) -> impl Iterator<Item = &PolicyFacts> {
-        self.policies.values()
+        self.policies.iter().map(AsRef::as_ref)
     }
 
     pub fn policy_count(&self) -> usize {

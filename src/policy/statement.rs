@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use cedar_policy::{Policy, PolicyId as CedarId, PolicySet, Template};
 
-use super::finding::{Finding, Severity, position};
+use super::finding::{Finding, Severity};
 use crate::model::{BundleSource, PolicyId, SourceFile};
 
 /// A policy whose Cedar id is the value of its `@id`.
@@ -18,6 +18,8 @@ pub(super) struct Statement<'a> {
     pub file: &'a SourceFile,
     /// The policy's bytes in its file, annotations included.
     pub range: Range<usize>,
+    /// From 1.
+    pub line: usize,
 }
 
 impl Statement<'_> {
@@ -43,12 +45,13 @@ pub(super) fn read_all<'a>(source: &'a BundleSource, errors: &mut Vec<Finding>) 
     let mut first_places: BTreeMap<PolicyId, String> = BTreeMap::new();
     let mut statements = Vec::new();
     for file in source.with_extension("cedar") {
+        let mut places = Places { text: &file.text, offset: 0, line: 1 };
         for (policy, range) in parse(file, errors) {
             let Some(id) = id_of(&policy, file, &range, errors) else { continue };
-            let (line, column) = position(&file.text, range.start);
+            let (line, column) = places.at(range.start);
             let place = format!("{}:{line}:{column}", file.path);
-            let statement =
-                Statement { policy: policy.new_id(CedarId::new(id.as_str())), id: id.clone(), file, range };
+            let policy = policy.new_id(CedarId::new(id.as_str()));
+            let statement = Statement { policy, id: id.clone(), file, range, line };
             if let Some(first) = first_places.get(&id) {
                 let message = format!("the policy id `{id}` is used twice: at {first} and at {place}");
                 errors.push(statement.at_annotation(Severity::Error, "id", message));
@@ -59,6 +62,26 @@ pub(super) fn read_all<'a>(source: &'a BundleSource, errors: &mut Vec<Finding>) 
         }
     }
     statements
+}
+
+/// Lines and columns of a text, asked for from its beginning to its end: counting them anew for each of many
+/// policies would take the square of their number.
+struct Places<'a> {
+    text: &'a str,
+    offset: usize,
+    line: usize,
+}
+
+impl Places<'_> {
+    fn at(&mut self, offset: usize) -> (usize, usize) {
+        let passed = self.text.get(self.offset..offset).unwrap_or_default();
+        self.line += passed.matches('\n').count();
+        self.offset = offset;
+        let before = self.text.get(..offset).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = before.get(line_start..).map_or(0, |line| line.chars().count());
+        (self.line, column + 1)
+    }
 }
 
 /// The static policies of one file with their places.
@@ -141,8 +164,10 @@ mod tests {
         let mut errors = Vec::new();
         let statements = read_all(&source, &mut errors);
         assert!(errors.is_empty());
-        let at = |index: usize| position(text, statements[index].range.start);
+        let mut places = Places { text, offset: 0, line: 1 };
+        let mut at = |index: usize| places.at(statements[index].range.start);
         assert_eq!((at(0), at(1)), ((1, 1), (2, 3)));
+        assert_eq!((statements[0].line, statements[1].line), (1, 2));
         assert_eq!(statements[1].id.as_str(), "b");
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::{CallInput, DeviceView, Evaluation, Limits, PolicyErrors, Snapshot};
 use crate::model::{
-    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Principal, Risk, RiskLevel,
-    RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp, TokenFacts, TokenKind,
+    Api, ApiMode, BundleSource, Endpoint, EndpointId, EndpointState, Located, Prepared, Principal, Rate,
+    Rates, Risk, RiskLevel, RiskReason, Scheme, SecurityAlternative, Sensitivity, SourceFile, Timestamp,
+    TokenFacts, TokenKind,
 };
 
 /// A domain schema for tests.
@@ -58,6 +59,12 @@ pub fn risk(level: u8) -> Risk {
         reasons: vec![reason],
         ..Risk::default()
     }
+}
+
+/// Nine different numbers.
+pub fn rates() -> Rates {
+    let rate = |last_second, last_minute, last_hour| Rate { last_second, last_minute, last_hour };
+    Rates { principal: rate(1, 2, 3), principal_endpoint: rate(4, 5, 6), network: rate(7, 8, u32::MAX) }
 }
 
 pub fn token(kind: TokenKind) -> TokenFacts {
@@ -151,6 +158,7 @@ impl Call {
             state: self.state,
             labels: ["pii".to_owned()].into(),
             security: Some(vec![SecurityAlternative { schemes: vec![Scheme::Token { scopes }] }]),
+            prepared: Prepared::default(),
         };
         Located {
             endpoint: Arc::new(endpoint),
@@ -172,6 +180,7 @@ impl Call {
             located: &self.located(),
             scopes_met: self.scopes_met,
             risk: &risk(self.level),
+            rates: rates(),
             device: DeviceView::default(),
             source_ip: self.ip.map(|ip| ip.parse().unwrap()),
             secure: true,

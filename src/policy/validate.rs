@@ -11,7 +11,6 @@ use miette::Diagnostic;
 
 use super::finding::{Finding, Severity};
 use super::obligations::{self, Terms};
-use super::rates;
 use super::snapshot::PolicyEffect;
 use super::statement::Statement;
 use crate::model::ApiId;
@@ -26,14 +25,15 @@ pub(super) struct Findings {
     pub warnings: Vec<Finding>,
 }
 
-/// Runs Cedar's validator over all policies.
-pub(super) fn with_cedar(
-    schema: &Schema,
-    policies: &PolicySet,
-    statements: &[Statement<'_>],
-    found: &mut Findings,
-) {
-    let result = Validator::new(schema.clone()).validate_with_level(policies, ValidationMode::Strict, LEVEL);
+/// Runs Cedar's validator over all policies. Ids are unique; two policies of one id would be an error.
+pub(super) fn with_cedar(schema: &Schema, statements: &[Statement<'_>], found: &mut Findings) {
+    let mut policies = PolicySet::new();
+    for statement in statements {
+        if let Err(error) = policies.add(statement.policy.clone()) {
+            found.errors.push(statement.at_policy(Severity::Error, error.to_string()));
+        }
+    }
+    let result = Validator::new(schema.clone()).validate_with_level(&policies, ValidationMode::Strict, LEVEL);
     let by_id: BTreeMap<&str, &Statement<'_>> = statements.iter().map(|s| (s.id.as_str(), s)).collect();
     let errors = result.validation_errors().map(|error| {
         let id: &str = error.policy_id().as_ref();
@@ -79,13 +79,6 @@ pub(super) fn annotations(statement: &Statement<'_>, found: &mut Findings) -> Te
     })
 }
 
-/// Refuses a policy that reads what this version cannot count.
-pub(super) fn rates(statement: &Statement<'_>, found: &mut Findings) {
-    if rates::may_be_read(&statement.policy) {
-        found.errors.push(statement.at_policy(Severity::Error, rates::REFUSAL));
-    }
-}
-
 /// Warns of API names in policies that nothing declares: `api::Service::"ordrs"` matches nothing, silently.
 pub(super) fn literals(
     statement: &Statement<'_>,
@@ -113,28 +106,4 @@ fn api_of(uid: &EntityUid) -> Option<&str> {
         "api::Endpoint" => Some(id.split_once('/').map_or(id, |(api, _)| api)),
         _ => None,
     }
-}
-
-/// The two halves of a policy set, and both together for the validator.
-pub(super) struct Halves {
-    pub all: PolicySet,
-    pub permits: PolicySet,
-    pub forbids: PolicySet,
-}
-
-/// Sorts policies by effect. Ids are unique, so that nothing can collide; if something does, it is an error.
-pub(super) fn halves(statements: &[Statement<'_>], found: &mut Findings) -> Halves {
-    let mut halves = Halves { all: PolicySet::new(), permits: PolicySet::new(), forbids: PolicySet::new() };
-    for statement in statements {
-        let half = match PolicyEffect::of(&statement.policy) {
-            PolicyEffect::Permit => &mut halves.permits,
-            PolicyEffect::Forbid => &mut halves.forbids,
-        };
-        let added = half.add(statement.policy.clone());
-        let added = added.err().or_else(|| halves.all.add(statement.policy.clone()).err());
-        if let Some(error) = added {
-            found.errors.push(statement.at_policy(Severity::Error, error.to_string()));
-        }
-    }
-    halves
 }

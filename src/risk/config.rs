@@ -27,6 +27,10 @@ pub struct Config {
     pub max_half_life: Duration,
     /// How many signals are held for one subject; the weakest go first, hard facts never.
     pub max_signals_per_subject: usize,
+    /// How many subjects (principals, principals at one endpoint, networks) have their calls counted for
+    /// `context.rate`, rounded up to a multiple of 8; past it, those that called least recently are forgotten. Each
+    /// takes 272 bytes from its first call on, so the default may come to 68 MiB.
+    pub max_rate_subjects: usize,
     /// Other weights for some kinds, by code.
     pub kinds: BTreeMap<String, KindOverride>,
 }
@@ -38,6 +42,7 @@ impl Default for Config {
             hard_staleness: Duration::from_secs(24 * 3_600),
             max_half_life: Duration::from_secs(7 * 24 * 3_600),
             max_signals_per_subject: 64,
+            max_rate_subjects: 262_144,
             kinds: BTreeMap::new(),
         }
     }
@@ -89,6 +94,9 @@ impl Config {
     /// The largest weight that a configuration may give to one signal, in log-odds.
     pub const MAX_CAP: f64 = 10.0;
 
+    /// More than this would be 4 GiB of counters.
+    const MOST_RATE_SUBJECTS: usize = 1 << 24;
+
     /// What an age of the signals means: the time since this replica last knew that it had them all.
     pub fn freshness(&self, age: Duration) -> Freshness {
         if age > self.hard_staleness {
@@ -111,6 +119,9 @@ impl Config {
         }
         if self.max_signals_per_subject == 0 {
             return field("max_signals_per_subject", "must be at least 1");
+        }
+        if !(1..=Self::MOST_RATE_SUBJECTS).contains(&self.max_rate_subjects) {
+            return field("max_rate_subjects", "must be at least 1 and at most 16777216");
         }
         for (code, wanted) in &self.kinds {
             let Some(kind) = kind(code) else {
@@ -189,6 +200,8 @@ mod tests {
             ("hard_staleness = \"1m\"", "hard_staleness"),
             ("max_half_life = \"0s\"", "max_half_life"),
             ("max_signals_per_subject = 0", "max_signals_per_subject"),
+            ("max_rate_subjects = 0", "max_rate_subjects"),
+            ("max_rate_subjects = 16777217", "max_rate_subjects"),
             ("[kinds.new_devise]\ncap = 1", "new_devise"),
             ("[kinds.new_device]\ncap = -1", "new_device"),
             ("[kinds.new_device]\ncap = nan", "new_device"),

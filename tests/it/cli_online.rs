@@ -176,7 +176,7 @@ async fn a_bench_checks_every_answer_in_every_mode() {
     let shell = Shell::of(&app);
     let short =
         ["bench", "--warmup", "0s", "--duration", "200ms", "--connections", "2", "--concurrency", "2"];
-    let few = ["--principals", "2", "--batch-size", "5", "--output", "json"];
+    let few = ["--principals", "50", "--batch-size", "5", "--output", "json"];
     for mode in [
         &["--mode", "unary"][..],
         &["--mode", "batch"],

@@ -14,11 +14,15 @@ mod cli_online;
 #[cfg(test)]
 mod config_docs;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod python;
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -73,8 +73,8 @@ pub struct Bench {
     /// Threads that ask; each has its share of the connections.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     threads: u32,
-    /// How many principals ask, each with a token of its own.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=2_000_000), conflicts_with = "requests")]
+    /// How many principals ask, each with a token of its own. Few of them soon meet the rate limits of the shipped policies.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000), conflicts_with = "requests")]
     principals: u32,
     /// A file with questions, YAML or JSON.
     #[arg(long, value_name = "FILE")]

@@ -111,6 +111,17 @@ pub fn summary(told: &[Told]) -> String {
     )
 }
 
+/// What to try; `LAST` stands for the id of the story's last decision.
+const TO_TRY: [&str; 7] = [
+    "deodar token mint bob --role clerk --scope orders:read > /tmp/bob.jwt",
+    "deodar check GET https://orders.example.com/orders/7 --token-file /tmp/bob.jwt --explain",
+    "deodar signal record principal:User::dev/bob account_disabled --source me",
+    "deodar check GET https://orders.example.com/orders/7 --token-file /tmp/bob.jwt",
+    "deodar risk get principal:User::dev/bob",
+    "deodar decision get LAST",
+    "deodar decision list --effect deny",
+];
+
 /// Commands that work as they stand, in another terminal.
 pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told]) -> String {
     let (decisions, management) = (running.decisions(), running.management());
@@ -118,22 +129,35 @@ pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told
     let folder = folder.display();
     let program =
         std::env::current_exe().map_or_else(|_| "deodar".to_owned(), |path| path.display().to_string());
+    let commands = TO_TRY.map(|command| format!("  {}", command.replace("LAST", last))).join("\n");
     format!(
         "
 The server stays up: decisions at {decisions}, management at {management}. Ctrl-C stops it. In another terminal:
 
   alias deodar='{program}'
   export DEODAR_DATA_DIR={folder} DEODAR_SERVER=http://{decisions} DEODAR_MANAGEMENT=http://{management}
-  deodar token mint --subject bob --role clerk --scope orders:read > /tmp/bob.jwt
-  deodar check GET https://orders.example.com/orders/7 --token-file /tmp/bob.jwt --explain
-  deodar signal record principal:User::dev/bob token_replay --source me
-  deodar check GET https://orders.example.com/orders/7 --token-file /tmp/bob.jwt
-  deodar risk get principal:User::dev/bob
-  deodar decision get {last}
-  deodar decision list --effect deny
+{commands}
 
 Edit a policy in {folder}/policies/ and ask again; or serve the same later: deodar serve --config {}
 ",
         config.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn what_to_try_can_be_tried() {
+        for command in TO_TRY {
+            let command = command.replace("LAST", "01a203b4-79ff-7b1e-8a27-142896ef7b37");
+            let words = command.split_whitespace().take_while(|word| *word != ">");
+            let parsed = Cli::try_parse_from(words);
+            assert!(parsed.is_ok(), "{command}: {parsed:?}");
+        }
+    }
 }

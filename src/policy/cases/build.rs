@@ -9,13 +9,13 @@ use std::time::Duration;
 use cedar_policy::EntityUid;
 
 use super::format::{
-    Case, DeviceWords, EndpointWords, KindWord, PrincipalWords, QuestionWords, RiskWords, StateWord,
-    TokenWord, TokenWords,
+    Case, DeviceWords, EndpointWords, KindWord, PrincipalWords, QuestionWords, RateWords, RatesWords,
+    RiskWords, StateWord, TokenWord, TokenWords,
 };
 use crate::model::{
     Api, ApiId, ApiMode, CedarQuestion, DomainId, Endpoint, EndpointId, EndpointState, EntityRef,
-    IssuerAlias, Located, Principal, PrincipalId, Risk, RiskLevel, RiskReason, Sensitivity, Timestamp,
-    TokenFacts, TokenKind,
+    IssuerAlias, Located, Prepared, Principal, PrincipalId, Rate, Rates, Risk, RiskLevel, RiskReason,
+    Sensitivity, Timestamp, TokenFacts, TokenKind,
 };
 use crate::policy::DeviceView;
 
@@ -91,6 +91,7 @@ pub(super) fn located(words: &EndpointWords) -> Built<Located> {
         state,
         labels: words.labels.clone(),
         security: None,
+        prepared: Prepared::default(),
     };
     Ok(Located {
         endpoint: Arc::new(endpoint),
@@ -147,6 +148,19 @@ pub(super) fn risk(words: &RiskWords) -> Built<Risk> {
         learning: words.learning,
         ..Risk::default()
     })
+}
+
+pub(super) fn rates(words: RatesWords) -> Rates {
+    let rate = |words: RateWords| Rate {
+        last_second: words.last_second,
+        last_minute: words.last_minute,
+        last_hour: words.last_hour,
+    };
+    Rates {
+        principal: rate(words.principal),
+        principal_endpoint: rate(words.principal_endpoint),
+        network: rate(words.network),
+    }
 }
 
 pub(super) fn device(words: &DeviceWords) -> DeviceView<'_> {

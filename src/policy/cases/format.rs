@@ -30,6 +30,8 @@ pub(super) struct Case {
     #[serde(default)]
     pub risk: RiskWords,
     #[serde(default)]
+    pub rate: RatesWords,
+    #[serde(default)]
     pub device: DeviceWords,
     /// RFC 3339.
     #[serde(default = "monday_noon")]
@@ -174,6 +176,23 @@ pub(super) struct RiskWords {
     pub reasons: Vec<String>,
     pub stale: bool,
     pub learning: bool,
+}
+
+/// The calls counted so far, this one included.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RatesWords {
+    pub principal: RateWords,
+    pub principal_endpoint: RateWords,
+    pub network: RateWords,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RateWords {
+    pub last_second: u32,
+    pub last_minute: u32,
+    pub last_hour: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

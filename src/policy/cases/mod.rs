@@ -11,6 +11,11 @@
 //!     principal: { roles: [clerk], token: { scopes: [orders:read] } }   # User dev/alice, fifteen-minute token
 //!     endpoint: { api: orders, method: GET, template: "/orders/{id}", path_params: { id: o-1 } }
 //!     expect: { effect: allow, policies: [clerks-read-orders] }
+//!   - name: one write too many in a minute
+//!     principal: { roles: [clerk] }
+//!     endpoint: { api: orders, method: POST, template: /orders }
+//!     rate: { principal_endpoint: { last_minute: 61 } }    # this call included; what is left out is 0
+//!     expect: { effect: deny, reason: rate_limited }
 //!   - name: a stranger approves nothing
 //!     principal: {}
 //!     question: { action: 'Shop::Action::"approve"', resource: 'Shop::Order::"o-1"', entities: [], context: {} }
@@ -146,6 +151,7 @@ fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Evaluation, String> {
     let now = Timestamp::parse(&case.now)?;
     let principal = build::principal(case.principal.as_ref(), now)?;
     let risk = build::risk(&case.risk)?;
+    let rates = build::rates(case.rate);
     let device = build::device(&case.device);
     match (&case.endpoint, &case.question) {
         (Some(endpoint), None) => Ok(snapshot.evaluate_call(&CallInput {
@@ -153,6 +159,7 @@ fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Evaluation, String> {
             located: &build::located(endpoint)?,
             scopes_met: build::scopes_met(case, endpoint),
             risk: &risk,
+            rates,
             device,
             source_ip: case.ip,
             secure: case.secure,
@@ -169,6 +176,7 @@ fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Evaluation, String> {
                 principal,
                 question: &question,
                 risk: &risk,
+                rates,
                 device,
                 network_known: false,
                 now,

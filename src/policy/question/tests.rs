@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::{DomainId, Reason, TokenKind};
-use crate::policy::support::{SHOP, alice, bundle, noon, risk, snapshot_of, token};
+use crate::policy::support::{SHOP, alice, bundle, noon, rates, risk, snapshot_of, token};
 
 const POLICIES: &str = "
     @id(\"team\") permit(principal in Shop::Team::\"blue\", action, resource is Shop::Order) when { resource.total < 100 };
@@ -53,6 +53,7 @@ fn ask(
         principal,
         question,
         risk: &risk,
+        rates: rates(),
         device,
         network_known: false,
         now: noon(),

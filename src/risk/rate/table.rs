@@ -1,0 +1,120 @@
+//! The counted subjects: a table of fixed size in which each key has one set of eight places.
+//!
+//! Counting a known subject takes no lock. A newcomer takes the lock of its set alone, and the place of the member
+//! that was counted least recently. Sets come into being with their first subject, so a quiet server stays small.
+
+use std::array;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::window::{Moment, Windows};
+use crate::model::Rate;
+
+/// Places in a set: their keys fill one cache line.
+const WAYS: usize = 8;
+
+/// Rates by key.
+#[derive(Debug)]
+pub(super) struct Table {
+    sets: Box<[OnceLock<Box<Set>>]>,
+}
+
+#[derive(Debug)]
+struct Set {
+    /// Zero: the place is free, or changing hands.
+    keys: [AtomicU64; WAYS],
+    windows: [Windows; WAYS],
+    /// Held while a newcomer is given a place, so that no key can have two.
+    newcomers: Mutex<()>,
+}
+
+impl Table {
+    /// With room for so many subjects, or a few more.
+    pub(super) fn new(subjects: usize) -> Self {
+        let sets = subjects.div_ceil(WAYS).max(1);
+        Self { sets: (0..sets).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Counts one call under this key and tells how many there were, this one included.
+    pub(super) fn count(&self, key: NonZeroU64, moment: &Moment) -> Rate {
+        let Some(set) = self.set_of(key) else { return Rate::default() };
+        loop {
+            let Some((place, windows)) = set.find(key).or_else(|| set.admit(key, moment)) else {
+                return Rate::default();
+            };
+            let rate = windows.count(moment);
+            // The place may have changed hands in between, and then the numbers are somebody else's. The newcomer may be
+            // left with one call too many; this one is counted again, so that none is missing.
+            fence(Ordering::Acquire);
+            if place.load(Ordering::Relaxed) == key.get() {
+                return rate;
+            }
+        }
+    }
+
+    /// The high bits of the key choose the set; there is at least one, and the product stays below their number.
+    fn set_of(&self, key: NonZeroU64) -> Option<&Set> {
+        let chosen = (u128::from(key.get()) * self.sets.len() as u128) >> 64;
+        let set = self.sets.get(usize::try_from(chosen).ok()?)?;
+        Some(set.get_or_init(|| Box::new(Set::new())))
+    }
+}
+
+impl Set {
+    fn new() -> Self {
+        Self {
+            keys: array::from_fn(|_| AtomicU64::new(0)),
+            windows: array::from_fn(|_| Windows::new()),
+            newcomers: Mutex::new(()),
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&AtomicU64, &Windows)> {
+        self.keys.iter().zip(&self.windows)
+    }
+
+    fn find(&self, key: NonZeroU64) -> Option<(&AtomicU64, &Windows)> {
+        self.places().find(|(place, _)| place.load(Ordering::Acquire) == key.get())
+    }
+
+    /// Gives a newcomer a free place, or that of the member counted least recently.
+    fn admit(&self, key: NonZeroU64, moment: &Moment) -> Option<(&AtomicU64, &Windows)> {
+        // The lock guards no data that a panic could leave half changed.
+        let _alone = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = self.find(key) {
+            return Some(found);
+        }
+        let last_counted = |(place, windows): &(&AtomicU64, &Windows)| {
+            let free = place.load(Ordering::Relaxed) == 0;
+            if free { i64::MIN } else { windows.last_counted(moment) }
+        };
+        let (place, windows) = self.places().min_by_key(last_counted)?;
+        // The order matters: who finds the new key must find empty windows.
+        place.store(0, Ordering::Relaxed);
+        windows.clear(moment);
+        place.store(key.get(), Ordering::Release);
+        Some((place, windows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_takes_the_stated_memory() {
+        assert_eq!(size_of::<Set>(), WAYS * 272);
+    }
+
+    #[test]
+    fn every_key_has_a_set() {
+        for subjects in [1, 8, 9, 1_000] {
+            let table = Table::new(subjects);
+            for key in [1, u64::MAX / 2, u64::MAX] {
+                assert!(table.set_of(NonZeroU64::new(key).unwrap()).is_some(), "{subjects} {key}");
+            }
+        }
+        assert_eq!([Table::new(0).sets.len(), Table::new(9).sets.len()], [1, 2]);
+    }
+}
