@@ -1,4 +1,4 @@
-//! One decision, counted: how many instructions it takes with 10, 1,000 and 10,000 policies.
+//! One decision, counted: how many instructions it takes with 10, 1,000 and 100,000 policies.
 //!
 //! Wall-clock times of shared machines are noise; instructions are not. `scripts/bench-instructions` runs this under
 //! callgrind, counts only what happens inside [`one_decision`], and compares with `benches/instructions.toml`.
