@@ -26,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SERVER_CORE, GENERATOR_CORE = "0", "1"
 CHECK_RESOURCES = "/cerbos.svc.v1.CerbosService/CheckResources"
-PRINCIPALS = 1000
+# Fewer when it must be quick: each question is asked once before every point.
+PRINCIPALS, PRINCIPALS_QUICK = 1000, 100
 
 DEODAR = """development = true
 data_dir = "."
@@ -97,6 +98,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: Path):
         self.options = options
         self.folder = folder
+        self.principals = PRINCIPALS_QUICK if options.quick else PRINCIPALS
         self.servers: dict[str, tuple[int, subprocess.Popen]] = {}
 
     def start(self, name: str, command: list, port: int, folder: Path) -> None:
@@ -132,8 +134,8 @@ class Bench:
                 (folder / "cerbos.yaml").write_text(CERBOS.format(**names))
                 command = [self.options.cerbos, "server", "--config", folder / "cerbos.yaml", "--log-level", "error"]
             self.start(name, command, port, folder)
-        questions.for_deodar(self.folder / "questions.json", self.options.deodar, self.folder / "deodar", PRINCIPALS)
-        questions.for_cerbos(self.folder / "bodies", PRINCIPALS)
+        questions.for_deodar(self.folder / "questions.json", self.options.deodar, self.folder / "deodar", self.principals)
+        questions.for_cerbos(self.folder / "bodies", self.principals)
 
     def measure(self, point: Point) -> None:
         """One run of the generator. It checks every answer, before and while it times."""
