@@ -26,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SERVER_CORE, GENERATOR_CORE = "0", "1"
 CHECK_RESOURCES = "/cerbos.svc.v1.CerbosService/CheckResources"
-PRINCIPALS = 1000
+# Fewer when it must be quick: each question is asked once before every point.
+PRINCIPALS, PRINCIPALS_QUICK = 1000, 100
 
 DEODAR = """development = true
 data_dir = "."
@@ -97,6 +98,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: Path):
         self.options = options
         self.folder = folder
+        self.principals = PRINCIPALS_QUICK if options.quick else PRINCIPALS
         self.servers: dict[str, tuple[int, subprocess.Popen]] = {}
 
     def start(self, name: str, command: list, port: int, folder: Path) -> None:
@@ -132,8 +134,8 @@ class Bench:
                 (folder / "cerbos.yaml").write_text(CERBOS.format(**names))
                 command = [self.options.cerbos, "server", "--config", folder / "cerbos.yaml", "--log-level", "error"]
             self.start(name, command, port, folder)
-        questions.for_deodar(self.folder / "questions.json", self.options.deodar, self.folder / "deodar", PRINCIPALS)
-        questions.for_cerbos(self.folder / "bodies", PRINCIPALS)
+        questions.for_deodar(self.folder / "questions.json", self.options.deodar, self.folder / "deodar", self.principals)
+        questions.for_cerbos(self.folder / "bodies", self.principals)
 
     def measure(self, point: Point) -> None:
         """One run of the generator. It checks every answer, before and while it times."""
@@ -236,10 +238,12 @@ def summary(measured: dict[str, Point], policies: dict[int, float], options: arg
         "cost_us_by_policies": policies or None,
         "cost_100k_over_10": round(policies[100_000] / policies[10], 2) if policies else None,
     }
-    figures = {name: round(value, 1) if isinstance(value, float) and value > 9 else value for name, value in figures.items()}
+    figures = {name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()}
     for name, (above, below) in {
         "unary_over_floor": ("unary_rps", "floor_rps"),
         "unary_over_cerbos": ("unary_rps", "cerbos_rps"),
+        "floor_cpu_over_unary": ("floor_cpu_us", "unary_cpu_us"),
+        "cerbos_cpu_over_unary": ("cerbos_cpu_us", "unary_cpu_us"),
         "p99_2900_over_cerbos": ("p99_2900_us", "cerbos_p99_2900_us"),
     }.items():
         if figures[above] is not None and figures[below]:

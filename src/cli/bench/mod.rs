@@ -43,7 +43,8 @@ Examples:
 
 The questions that come with it are about the APIs of `deodar demo`, from principals of the development issuer in the
 data directory. A file of your own is a list of `{method, url, token, as, ip, headers, expect}`, where `expect` is
-`allow` or `deny`. Wrong answers and failed calls are counted, and end the command with 1.";
+`allow` or `deny`. Wrong answers and failed calls are counted, and end the command with 1. A policy that limits request
+rates stops a bench like anybody else: serve without it, or ask as many principals.";
 
 /// Measures a running server.
 #[derive(Debug, Args)]
