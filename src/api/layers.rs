@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
@@ -27,6 +28,14 @@ const OPEN: [&str; 3] = [
 /// The authenticated caller of an RPC, among the request's extensions.
 #[derive(Clone, Debug)]
 pub struct Caller(pub Arc<Client>);
+
+/// The caller that this layer let in. Without one nobody gets further: a server without the layer is closed.
+pub fn caller<T>(request: &tonic::Request<T>) -> Result<Arc<Client>, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller
+        .map(|caller| Arc::clone(&caller.0))
+        .ok_or_else(|| status::caller_refused(&CallerRefusal::Missing, "this RPC"))
+}
 
 /// Puts [`Authenticated`] around a service.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::deadline::grpc_timeout;
-use super::layers::Caller;
+use super::layers::caller;
 use super::pb::decision as pb;
 use super::pb::decision::decision_service_server::DecisionService;
 use super::{status, wire};
@@ -48,14 +48,6 @@ impl Native {
         let arrival = request.extensions_mut().remove::<Arc<Arrival>>();
         arrival.unwrap_or_else(|| Arc::new(self.decider.arrive()))
     }
-}
-
-/// The caller that the layer in front let in. Without one nobody gets further: a server without the layer is closed.
-fn caller<T>(request: &Request<T>) -> Result<Arc<Client>, Status> {
-    let caller = request.extensions().get::<Caller>();
-    caller
-        .map(|caller| Arc::clone(&caller.0))
-        .ok_or_else(|| status::caller_refused(&crate::decide::CallerRefusal::Missing, "this RPC"))
 }
 
 /// What all questions of one message share.

@@ -10,13 +10,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::{Request, Status};
-
-use super::layers::Caller;
-use super::status;
-use crate::decide::CallerRefusal;
+use super::layers::caller;
 use crate::manage::{ManageError, Management};
-use crate::model::{Client, Timestamp};
+use crate::model::Timestamp;
 
 /// Serves every management service.
 #[derive(Clone)]
@@ -28,14 +24,6 @@ impl Door {
     pub fn new(management: Arc<Management>) -> Self {
         Self { management }
     }
-}
-
-/// The caller that the layer in front let in.
-fn caller<T>(request: &Request<T>) -> Result<Arc<Client>, Status> {
-    let caller = request.extensions().get::<Caller>();
-    caller
-        .map(|caller| Arc::clone(&caller.0))
-        .ok_or_else(|| status::caller_refused(&CallerRefusal::Missing, "this RPC"))
 }
 
 /// Reads a field that must be there.
