@@ -3,6 +3,7 @@
 //! Run it with `cargo bench --bench audit`. Each figure is the median of five runs over fresh data; appending goes to a
 //! new file in the temporary folder each time, one batch after the other, as the audit writer does it.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ fn say(what: &str, mut runs: Vec<Duration>) -> anyhow::Result<()> {
 }
 
 /// A record as a gateway's call leaves it: a thousand principals, fifty endpoints, one denial in ten.
-fn record(number: u32) -> anyhow::Result<Record> {
+fn record(number: u32) -> anyhow::Result<Record<'static>> {
     let denied = number.is_multiple_of(10);
     let spread = number.wrapping_mul(2_654_435_761);
     Ok(Record {
@@ -69,16 +70,16 @@ fn record(number: u32) -> anyhow::Result<Record> {
         replica: "replica-1".into(),
         pep: "gateway-1".parse()?,
         domain: "default".parse()?,
-        principal: Some(format!("User::https-idp/user-{:04}", spread % 1_000)),
+        principal: Some(format!("User::https-idp/user-{:04}", spread % 1_000).into()),
         issuer: Some("https-idp".into()),
-        token_sha256: Some("ab".repeat(32)),
-        session: Some(format!("session-{}", spread % 1_000)),
+        token_sha256: Some("ab".repeat(32).into()),
+        session: Some(format!("session-{}", spread % 1_000).into()),
         oauth_client: Some("web".into()),
         action: "read".into(),
-        resource: format!("orders/GET /orders/{{id}}/items-{}", spread % 50),
-        path: Some(format!("/orders/{number}/items?expand=lines&page=2")),
+        resource: format!("orders/GET /orders/{{id}}/items-{}", spread % 50).into(),
+        path: Some(format!("/orders/{number}/items?expand=lines&page=2").into()),
         source_ip: Some("192.0.2.7".into()),
-        payload_sha256: "cd".repeat(32),
+        payload_sha256: "cd".repeat(32).into(),
         effect: if denied { Effect::Deny } else { Effect::Allow },
         enforced: true,
         reason: if denied { Reason::NoMatchingPermit } else { Reason::Allowed },
@@ -86,7 +87,7 @@ fn record(number: u32) -> anyhow::Result<Record> {
         policies: vec!["clerks-read-orders".into()],
         policy_errors: Vec::new(),
         detail: denied.then(|| "no_matching_permit: no policy permits this".into()),
-        bundle: Some(format!("sha256:{}", "ef".repeat(32))),
+        bundle: Some(format!("sha256:{}", "ef".repeat(32)).into()),
         revision: "0000000000000abc.42".into(),
         risk_score: 12,
         risk_level: 0,
@@ -96,13 +97,13 @@ fn record(number: u32) -> anyhow::Result<Record> {
     })
 }
 
-fn stored((record, bytes): (Record, Vec<u8>)) -> StoredRecord {
+fn stored((record, bytes): (Record<'_>, Vec<u8>)) -> StoredRecord {
     StoredRecord {
         id: record.id,
         at: record.at,
         pep: record.pep,
-        principal: record.principal,
-        resource: record.resource,
+        principal: record.principal.map(Cow::into_owned),
+        resource: record.resource.into_owned(),
         effect: record.effect,
         enforced: record.enforced,
         reason: record.reason,

@@ -50,25 +50,25 @@ CREATE INDEX signals_by_subject ON signals (subject, recorded_at, id);
 CREATE INDEX signals_by_kind ON signals (kind, recorded_at, id);
 CREATE INDEX signals_live ON signals (observed_at) WHERE cleared_at IS NULL;
 
--- Audit records: `record` is the canonical bytes, the other columns find it. Rows are never updated.
-CREATE TABLE decisions (
-    id BLOB PRIMARY KEY,
-    at INTEGER NOT NULL,
-    pep TEXT NOT NULL,
-    principal TEXT,
-    resource TEXT NOT NULL,
-    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
-    enforced INTEGER NOT NULL CHECK (enforced IN (0, 1)),
-    reason TEXT NOT NULL,
-    record BLOB NOT NULL
+-- Audit records, many to a row: a row for each record would cost several times what the decision itself costs. The
+-- other columns tell in which rows to look (`src/store/embedded/batch.rs`). Rows are never updated.
+CREATE TABLE decision_batches (
+    number INTEGER PRIMARY KEY,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    -- Ids are time-ordered, so a range of them picks few batches.
+    first_id BLOB NOT NULL,
+    last_id BLOB NOT NULL,
+    records INTEGER NOT NULL CHECK (records > 0),
+    denials INTEGER NOT NULL CHECK (denials BETWEEN 0 AND records),
+    -- A Bloom filter over principals, resources, PEPs and reasons.
+    names BLOB NOT NULL,
+    ids BLOB NOT NULL,
+    body BLOB NOT NULL
 ) STRICT;
 
--- Without the ids: each record writes to all of these, and the few of one microsecond are sorted when they are read.
-CREATE INDEX decisions_newest ON decisions (at);
-CREATE INDEX decisions_by_principal ON decisions (principal, at);
-CREATE INDEX decisions_by_resource ON decisions (resource, at);
--- Denials are few and looked for often; allows are found by time.
-CREATE INDEX decisions_denied ON decisions (at) WHERE effect = 'deny';
+CREATE INDEX decision_batches_newest ON decision_batches (last_at, number);
+CREATE INDEX decision_batches_by_id ON decision_batches (last_id, first_id);
 
 -- Calls that never became a decision, counted by minute.
 CREATE TABLE refusals (

@@ -1,8 +1,8 @@
 //! Every decision leaves a record.
 //!
 //! A decision reserves its place before anything is decided ([`Recorder::reserve`]) and fills it when it is known, so
-//! that there is never an answer without a record. It is masked and bounded before it is queued; [`Writer`] encodes and
-//! stores in the background. Calls that are refused before they become a decision are only counted, so that nobody can
+//! that there is never an answer without a record. It is masked and encoded before it is queued; [`Writer`] stores in
+//! the background. Calls that are refused before they become a decision are only counted, so that nobody can
 //! fill the trail of others.
 
 mod config;

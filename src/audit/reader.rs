@@ -8,7 +8,7 @@ use crate::store::Decisions;
 pub async fn get(
     store: &(dyn Decisions + Send + Sync),
     id: DecisionId,
-) -> Result<Option<Record>, AuditError> {
+) -> Result<Option<Record<'static>>, AuditError> {
     let bytes = store.get_record(id).await?;
     bytes.map(|bytes| record::decode(&bytes)).transpose()
 }
@@ -18,7 +18,7 @@ pub async fn list(
     store: &(dyn Decisions + Send + Sync),
     filter: &RecordFilter,
     page: &PageRequest,
-) -> Result<Page<Record>, AuditError> {
+) -> Result<Page<Record<'static>>, AuditError> {
     let Page { items, next } = store.list_records(filter, page).await?;
     let records: Result<Vec<_>, _> = items.iter().map(|bytes| record::decode(bytes)).collect();
     Ok(Page { items: records?, next })

@@ -4,6 +4,7 @@
 //! bytes and UTF-8; an optional field is 0, or 1 and the value; a list is its length in four bytes and its items;
 //! reasons stand as their names. What is written as version 1 never changes: a new field is a new version.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use crate::model::{DecisionId, Effect, Reason, Record, Timestamp};
 /// The version that [`encode`] writes.
 pub const VERSION: u8 = 1;
 
-pub fn encode(record: &Record) -> Vec<u8> {
+pub fn encode(record: &Record<'_>) -> Vec<u8> {
     let mut out = Encoder(Vec::with_capacity(1_024));
     out.bytes(&[VERSION]);
     out.bytes(record.id.uuid().as_bytes());
@@ -36,20 +37,20 @@ pub fn encode(record: &Record) -> Vec<u8> {
     out.flag(record.enforced);
     out.text(record.reason.as_str());
     out.list(record.refusals.iter().map(|reason| reason.as_str()));
-    out.list(record.policies.iter().map(String::as_str));
-    out.list(record.policy_errors.iter().map(String::as_str));
+    out.list(record.policies.iter().map(AsRef::as_ref));
+    out.list(record.policy_errors.iter().map(AsRef::as_ref));
     out.option(&record.detail);
     out.option(&record.bundle);
     out.text(&record.revision);
     out.bytes(&[record.risk_score, record.risk_level]);
-    out.list(record.risk_reasons.iter().map(String::as_str));
+    out.list(record.risk_reasons.iter().map(AsRef::as_ref));
     out.bytes(&record.duration_us.to_be_bytes());
     out.option(&record.trace_id);
     out.0
 }
 
 /// Fails on another version, on anything missing, left over or out of range: only what [`encode`] writes is read.
-pub fn decode(bytes: &[u8]) -> Result<Record, AuditError> {
+pub fn decode(bytes: &[u8]) -> Result<Record<'static>, AuditError> {
     let mut input = Decoder(bytes);
     if input.byte()? != VERSION {
         return Err(AuditError::Unreadable("its version is unknown"));
@@ -110,7 +111,7 @@ impl Encoder {
         self.bytes(text.as_bytes());
     }
 
-    fn option(&mut self, text: &Option<String>) {
+    fn option(&mut self, text: &Option<Cow<'_, str>>) {
         self.flag(text.is_some());
         if let Some(text) = text {
             self.text(text);
@@ -154,17 +155,17 @@ impl<'a> Decoder<'a> {
         usize::try_from(length).map_err(|_| AuditError::Unreadable("it ends too early"))
     }
 
-    fn text(&mut self) -> Result<String, AuditError> {
+    fn text(&mut self) -> Result<Cow<'static, str>, AuditError> {
         let length = self.length()?;
         let text = std::str::from_utf8(self.take(length)?);
-        text.map(str::to_owned).map_err(|_| AuditError::Unreadable("a text is not UTF-8"))
+        text.map(|text| Cow::Owned(text.to_owned())).map_err(|_| AuditError::Unreadable("a text is not UTF-8"))
     }
 
     fn parsed<T: FromStr>(&mut self, trouble: &'static str) -> Result<T, AuditError> {
         self.text()?.parse().map_err(|_| AuditError::Unreadable(trouble))
     }
 
-    fn option(&mut self) -> Result<Option<String>, AuditError> {
+    fn option(&mut self) -> Result<Option<Cow<'static, str>>, AuditError> {
         if self.flag()? { self.text().map(Some) } else { Ok(None) }
     }
 
@@ -189,7 +190,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(crate) fn sample() -> Record {
+    pub(crate) fn sample() -> Record<'static> {
         Record {
             id: "0198c5a0-7b3c-7000-8000-000000000001".parse().unwrap(),
             at: Timestamp::from_micros(1_795_341_600_250_000),
@@ -198,14 +199,14 @@ pub(super) mod tests {
             domain: "default".parse().unwrap(),
             principal: Some("User::dev/alice".into()),
             issuer: Some("dev".into()),
-            token_sha256: Some("ab".repeat(32)),
+            token_sha256: Some("ab".repeat(32).into()),
             session: None,
             oauth_client: Some("web".into()),
             action: "get".into(),
             resource: "orders/GET /orders/{id}".into(),
             path: Some("/orders/7?expand=***".into()),
             source_ip: Some("192.0.2.7".into()),
-            payload_sha256: "cd".repeat(32),
+            payload_sha256: "cd".repeat(32).into(),
             effect: Effect::Deny,
             enforced: true,
             reason: Reason::StepUpRequired,
@@ -213,7 +214,7 @@ pub(super) mod tests {
             policies: vec!["step-up-on-risk".into()],
             policy_errors: vec![],
             detail: None,
-            bundle: Some(format!("sha256:{}", "ef".repeat(32))),
+            bundle: Some(format!("sha256:{}", "ef".repeat(32)).into()),
             revision: "0000000000000abc.42".into(),
             risk_score: 45,
             risk_level: 2,
@@ -272,21 +273,25 @@ pub(super) mod tests {
         assert!(decode(&bytes).is_err());
     }
 
-    fn texts() -> impl Strategy<Value = Vec<String>> {
-        vec(any::<String>(), 0..4)
+    fn text() -> impl Strategy<Value = Cow<'static, str>> {
+        any::<String>().prop_map(Cow::Owned)
+    }
+
+    fn maybe() -> impl Strategy<Value = Option<Cow<'static, str>>> {
+        option::of(text())
+    }
+
+    fn texts() -> impl Strategy<Value = Vec<Cow<'static, str>>> {
+        vec(text(), 0..4)
     }
 
     prop_compose! {
         fn who()(
-            principal in option::of(any::<String>()),
-            issuer in option::of(any::<String>()),
+            (principal, issuer, session, oauth_client, source_ip) in (maybe(), maybe(), maybe(), maybe(), maybe()),
             token_sha256 in option::of("[0-9a-f]{64}"),
-            session in option::of(any::<String>()),
-            oauth_client in option::of(any::<String>()),
-            source_ip in option::of(any::<String>()),
             pep in "[a-z][a-z0-9]{0,20}",
-        ) -> Record {
-            let pep = pep.parse().unwrap();
+        ) -> Record<'static> {
+            let (pep, token_sha256) = (pep.parse().unwrap(), token_sha256.map(Cow::Owned));
             Record { principal, issuer, token_sha256, session, oauth_client, source_ip, pep, ..sample() }
         }
     }
@@ -296,15 +301,14 @@ pub(super) mod tests {
             base in who(),
             id in any::<u128>(),
             at in any::<i64>(),
-            (action, resource, path) in (any::<String>(), any::<String>(), option::of(any::<String>())),
+            (action, resource, path) in (text(), text(), maybe()),
             (allow, enforced) in any::<(bool, bool)>(),
             reason in select(Reason::ALL.to_vec()),
             refusals in vec(select(Reason::ALL.to_vec()), 0..4),
             (policies, policy_errors, risk_reasons) in (texts(), texts(), texts()),
-            (detail, bundle, trace_id) in
-                (option::of(any::<String>()), option::of(any::<String>()), option::of(any::<String>())),
+            (detail, bundle, trace_id) in (maybe(), maybe(), maybe()),
             (risk_score, risk_level, duration_us) in any::<(u8, u8, u32)>(),
-        ) -> Record {
+        ) -> Record<'static> {
             Record {
                 id: DecisionId::from_uuid(Uuid::from_u128(id)),
                 at: Timestamp::from_micros(at),

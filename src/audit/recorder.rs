@@ -2,10 +2,11 @@
 //!
 //! A bounded queue in front of [`Writer`]. A place in it is taken before a decision is made, so that it cannot turn
 //! out afterwards that there is none; to whom no place is given, the answer is `overloaded`. What waits in it is masked
-//! and bounded already: the queue never takes more memory than its places times [`LARGEST_RECORD`].
+//! and encoded already, and so bounded: the queue takes no more than its places times twice [`LARGEST_RECORD`].
 //!
 //! [`LARGEST_RECORD`]: super::LARGEST_RECORD
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,15 +16,16 @@ use tokio::sync::{Notify, watch};
 
 use super::config::Config;
 use super::mask::Mask;
+use super::record::encode;
 use super::refusals::{RefusalCounts, RefusalKind};
 use super::writer::Writer;
 use crate::model::{Clock, Record};
-use crate::store::Decisions;
+use crate::store::{Decisions, StoredRecord};
 
 /// Takes records; cheap to clone. They are stored by the [`Writer`] that was made with it.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<Box<Record>>,
+    queue: mpsc::Sender<StoredRecord>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     progress: watch::Receiver<Progress>,
@@ -142,17 +144,31 @@ impl Shared {
 /// A place in the queue. Dropped unused, it is free again.
 #[must_use = "a slot that is dropped leaves no record"]
 pub struct Slot {
-    place: OwnedPermit<Box<Record>>,
+    place: OwnedPermit<StoredRecord>,
     shared: Arc<Shared>,
 }
 
 impl Slot {
-    /// Masks, bounds and leaves the record. Cannot fail and never waits.
-    pub fn record(self, mut record: Record) {
+    /// Masks, encodes and leaves the record. Cannot fail and never waits.
+    pub fn record(self, record: Record<'_>) {
+        let stored = self.write_down(record);
+        self.leave(stored);
+    }
+
+    /// The record as it will be stored: masked, bounded and encoded.
+    pub fn write_down(&self, mut record: Record<'_>) -> StoredRecord {
         self.shared.mask.apply(&mut record);
+        let bytes = encode(&record);
+        let Record { id, at, pep, principal, resource, effect, enforced, reason, .. } = record;
+        let (principal, resource) = (principal.map(Cow::into_owned), resource.into_owned());
+        StoredRecord { id, at, pep, principal, resource, effect, enforced, reason, bytes }
+    }
+
+    /// Leaves what was written down. Cannot fail and never waits.
+    pub fn leave(self, stored: StoredRecord) {
         // Counted before it is sent, so that `flush` waits for it in any case.
         let count = self.shared.enqueued.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        self.place.send(Box::new(record));
+        self.place.send(stored);
         if count.is_multiple_of(self.shared.batch) {
             self.shared.wake.notify_one();
         }

@@ -3,6 +3,7 @@
 //! The rows are bounded whatever callers do: so many names a minute, everyone else together as `other`. Clients and
 //! strangers are bounded apart, because addresses cost nothing: a flood from many of them takes no client's name away.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::{IpAddr, Ipv6Addr};
@@ -146,10 +147,9 @@ fn identity(kind: RefusalKind, peer: &str) -> String {
 }
 
 fn cleaned(text: &str) -> String {
-    // Cut before copying: the text may be as long as a caller likes.
-    let mut text = text.get(..text.floor_char_boundary(2 * BOUND)).unwrap_or_default().to_owned();
+    let mut text = Cow::Borrowed(text);
     clean(&mut text, BOUND);
-    text
+    text.into_owned()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The writer: takes records from the queue, encodes them, stores them in batches.
+//! The writer: takes records from the queue and stores them in batches.
 //!
 //! While the store is away it keeps what it has and tries again; the queue behind it fills, and then decisions are
 //! denied. Nothing is given up before the process ends.
@@ -12,9 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::record::encode;
 use super::recorder::{Progress, Shared};
-use crate::model::{Record, Refusals};
+use crate::model::Refusals;
 use crate::store::{Decisions, StoreError, StoredRecord};
 
 /// The first pause after a failure; it doubles up to the last.
@@ -24,7 +23,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Stores what a [`Recorder`](super::Recorder) takes, for as long as [`Writer::run`] runs.
 pub struct Writer {
     store: Arc<dyn Decisions + Send + Sync>,
-    queue: mpsc::Receiver<Box<Record>>,
+    queue: mpsc::Receiver<StoredRecord>,
     stored: watch::Sender<Progress>,
     shared: Arc<Shared>,
     config: Config,
@@ -40,7 +39,7 @@ struct Interrupted;
 impl Writer {
     pub(super) fn new(
         store: Arc<dyn Decisions + Send + Sync>,
-        queue: mpsc::Receiver<Box<Record>>,
+        queue: mpsc::Receiver<StoredRecord>,
         stored: watch::Sender<Progress>,
         shared: Arc<Shared>,
         config: Config,
@@ -75,7 +74,7 @@ impl Writer {
         loop {
             let _ = self.write_all(&never).await;
             match self.queue.recv().await {
-                Some(record) => self.take(*record),
+                Some(record) => self.batch.push(record),
                 None => break,
             }
         }
@@ -87,7 +86,7 @@ impl Writer {
         loop {
             while self.batch.len() < self.config.batch.get() {
                 let Ok(record) = self.queue.try_recv() else { break };
-                self.take(*record);
+                self.batch.push(record);
             }
             if self.batch.is_empty() {
                 break;
@@ -95,21 +94,6 @@ impl Writer {
             self.write_batch(stop).await?;
         }
         self.write_refusals(stop).await
-    }
-
-    fn take(&mut self, record: Record) {
-        let bytes = encode(&record);
-        self.batch.push(StoredRecord {
-            id: record.id,
-            at: record.at,
-            pep: record.pep,
-            principal: record.principal,
-            resource: record.resource,
-            effect: record.effect,
-            enforced: record.enforced,
-            reason: record.reason,
-            bytes,
-        });
     }
 
     async fn write_batch(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {

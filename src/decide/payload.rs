@@ -4,18 +4,18 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{ApiCall, CedarQuestion, EntityRef, Question};
 
-/// SHA-256 over a canonical form of the question, in hex: two records with the same digest asked the same.
+/// SHA-256 over a canonical form of the question: two records with the same digest asked the same.
 ///
 /// Every part is preceded by its length, so that moving a byte from one part to the next changes the digest.
 /// Credentials are not part of it, wherever they stand.
-pub(super) fn digest(question: &Question) -> String {
+pub(super) fn digest(question: &Question) -> [u8; 32] {
     let mut hash = Canonical(Sha256::new());
     match question {
         Question::Call(call) => hash.call(call),
         Question::Cedar(cedar) => hash.cedar(cedar),
         Question::Unreadable(_) => hash.part(b"unreadable"),
     }
-    hex::encode(hash.0.finalize())
+    hash.0.finalize().into()
 }
 
 /// Headers that hold credentials; a digest of one could be tried against guesses.

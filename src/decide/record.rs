@@ -1,5 +1,6 @@
 //! Step 7: the audit record of a decision, made whatever became of the caller.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use super::walk::Walk;
 use super::{Asked, Decider, payload};
 use crate::audit::{RefusalKind, Slot};
 use crate::model::{Decision, DecisionId, Query, Question, Reason, Record};
+use crate::store::StoredRecord;
 
 /// Sees to it that a query leaves its record, whatever becomes of the caller or of us.
 ///
@@ -45,31 +47,31 @@ impl<'a> RecordGuard<'a> {
         Walk::refused(id, Reason::Overloaded, self.decider.live.revision())
     }
 
-    /// Runs the walk and makes its record inside a net: what falls is caught, and a simpler walk is recorded instead.
+    /// Runs the walk and writes its record down inside a net: what falls is caught, and a simpler walk is recorded instead.
     fn within_net<'w>(&self, slot: Slot, walk: impl FnOnce() -> Walk<'w>) -> Decision {
-        let walked = catch_unwind(AssertUnwindSafe(|| self.conclude(walk())));
-        let (decision, record) = walked.unwrap_or_else(|_| {
+        let walked = catch_unwind(AssertUnwindSafe(|| self.conclude(&slot, walk())));
+        let (decision, stored) = walked.unwrap_or_else(|_| {
             self.decider.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!(client = %self.asked.caller.id, "deciding panicked; the answer is a denial");
-            self.fallen()
+            self.fallen(&slot)
         });
-        slot.record(record);
+        slot.leave(stored);
         decision
     }
 
-    fn conclude(&self, mut walk: Walk<'_>) -> (Decision, Record) {
+    fn conclude(&self, slot: &Slot, mut walk: Walk<'_>) -> (Decision, StoredRecord) {
         let decision = walk.decision.take();
         let decision = decision.unwrap_or_else(|| Walk::refused(walk.id, Reason::Internal, walk.revision));
-        let record = self.to_record(&walk, &decision);
-        (decision, record)
+        let stored = self.write_down(slot, &walk, &decision);
+        (decision, stored)
     }
 
     /// A denial with as little work as possible: whatever panicked must not get a second chance to.
-    fn fallen(&self) -> (Decision, Record) {
+    fn fallen(&self, slot: &Slot) -> (Decision, StoredRecord) {
         let mut walk = Walk::new(self.decider, self.asked, self.query);
         walk.refuse(Reason::Internal, "deciding panicked; see the log");
         walk.conclude();
-        self.conclude(walk)
+        self.conclude(slot, walk)
     }
 
     /// Who went away, and from what: the walk without its last steps.
@@ -82,52 +84,56 @@ impl<'a> RecordGuard<'a> {
         walk
     }
 
-    fn to_record(&self, walk: &Walk<'_>, decision: &Decision) -> Record {
+    fn write_down(&self, slot: &Slot, walk: &Walk<'_>, decision: &Decision) -> StoredRecord {
         let token = walk.principal.as_deref().and_then(|principal| principal.token.as_ref());
         let (action, resource) = walk.asked_for();
         let path = match &self.query.question {
-            Question::Call(call) => Some(call.path.clone()),
+            Question::Call(call) => Some(call.path.as_str()),
             Question::Cedar(_) | Question::Unreadable(_) => None,
         };
         let errors = walk.evaluation.iter().flat_map(|said| &said.policy_errors);
+        let risk_reasons = walk.risk.iter().flat_map(|risk| &risk.reasons);
         let took = self.decider.clock.monotonic().saturating_sub(self.started);
-        let risk = walk.risk.as_ref();
-        Record {
+        let (mut token_hex, mut payload_hex) = ([0; 64], [0; 64]);
+        slot.write_down(Record {
             id: decision.id,
             at: walk.now,
-            replica: self.decider.replica.clone(),
+            replica: self.decider.replica.as_str().into(),
             pep: self.asked.caller.id.clone(),
             domain: walk.domain.clone(),
             principal: walk.principal_name(),
-            issuer: token.map(|token| token.issuer.to_string()),
-            token_sha256: token.map(|token| hex::encode(token.sha256)),
-            session: token.and_then(|token| token.session_id.clone()),
-            oauth_client: token.and_then(|token| token.client_id.clone()),
+            issuer: token.map(|token| token.issuer.as_str().into()),
+            token_sha256: token.map(|token| hex(&token.sha256, &mut token_hex).into()),
+            session: token.and_then(|token| token.session_id.as_deref()).map(Cow::Borrowed),
+            oauth_client: token.and_then(|token| token.client_id.as_deref()).map(Cow::Borrowed),
             action,
             resource,
-            path,
-            source_ip: walk.source_ip().map(|ip| ip.to_string()),
-            payload_sha256: payload::digest(&self.query.question),
+            path: path.map(Cow::Borrowed),
+            source_ip: walk.source_ip().map(|ip| ip.to_string().into()),
+            payload_sha256: hex(&payload::digest(&self.query.question), &mut payload_hex).into(),
             effect: decision.effect(),
             enforced: decision.enforced,
             reason: decision.reason,
             refusals: walk.refusals.iter().map(|refusal| refusal.reason).collect(),
-            policies: walk.determining().iter().map(ToString::to_string).collect(),
-            policy_errors: errors.map(|(policy, error)| format!("{policy}: {error}")).collect(),
-            detail: detail(walk),
-            bundle: walk.bundle().map(|digest| digest.to_string()),
-            revision: decision.revision.to_string(),
-            risk_score: risk.map_or(0, |risk| risk.score),
-            risk_level: risk.map_or(0, |risk| risk.level.number()),
-            risk_reasons: risk
-                .iter()
-                .flat_map(|risk| &risk.reasons)
-                .map(|reason| reason.kind.clone())
-                .collect(),
+            policies: walk.determining().iter().map(|policy| policy.as_str().into()).collect(),
+            policy_errors: errors.map(|(policy, error)| format!("{policy}: {error}").into()).collect(),
+            detail: detail(walk).map(Cow::Owned),
+            bundle: walk.bundle().map(|digest| digest.to_string().into()),
+            revision: decision.revision.to_string().into(),
+            risk_score: walk.risk.as_ref().map_or(0, |risk| risk.score),
+            risk_level: walk.risk.as_ref().map_or(0, |risk| risk.level.number()),
+            risk_reasons: risk_reasons.map(|reason| reason.kind.as_str().into()).collect(),
             duration_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
-            trace_id: self.query.trace_id.clone(),
-        }
+            trace_id: self.query.trace_id.as_deref().map(Cow::Borrowed),
+        })
     }
+}
+
+/// A digest in hex, written where it costs no memory of its own.
+fn hex<'b>(digest: &[u8; 32], buffer: &'b mut [u8; 64]) -> &'b str {
+    // Neither can fail: the buffer has the right length, and hex digits are ASCII.
+    let written = hex::encode_to_slice(digest, buffer);
+    written.ok().and_then(|()| std::str::from_utf8(buffer).ok()).unwrap_or_default()
 }
 
 /// What operators are told of each refusal.

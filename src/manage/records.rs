@@ -5,7 +5,7 @@ use crate::audit::reader;
 use crate::model::{DecisionId, Page, PageRequest, Record, RecordFilter, Refusals};
 
 impl Management {
-    pub async fn get_record(&self, id: DecisionId) -> Result<Record, ManageError> {
+    pub async fn get_record(&self, id: DecisionId) -> Result<Record<'static>, ManageError> {
         let record = reader::get(self.store.as_ref(), id).await?;
         record.ok_or_else(|| ManageError::NotFound { what: "decision", name: id.to_string() })
     }
@@ -14,7 +14,7 @@ impl Management {
         &self,
         filter: &RecordFilter,
         page: &PageRequest,
-    ) -> Result<Page<Record>, ManageError> {
+    ) -> Result<Page<Record<'static>>, ManageError> {
         if let (Some(from), Some(until)) = (filter.from, filter.until)
             && from >= until
         {

@@ -35,34 +35,40 @@ impl PrincipalKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrincipalId {
     pub kind: PrincipalKind,
-    id: Arc<str>,
+    /// As it is written.
+    name: Arc<str>,
 }
 
 impl PrincipalId {
     pub const MAX_LENGTH: usize = 512;
 
     pub fn new(kind: PrincipalKind, issuer: &IssuerAlias, subject: &str) -> Self {
-        Self { kind, id: format!("{issuer}/{subject}").into() }
+        Self { kind, name: format!("{}::{issuer}/{subject}", kind.as_str()).into() }
     }
 
     pub fn anonymous() -> Self {
-        Self { kind: PrincipalKind::Anonymous, id: "anonymous".into() }
+        Self { kind: PrincipalKind::Anonymous, name: "Anonymous::anonymous".into() }
     }
 
     /// `<issuer alias>/<subject>`: the entity id in Cedar.
     pub fn id(&self) -> &str {
-        &self.id
+        self.name.get(self.kind.as_str().len() + "::".len()..).unwrap_or_default()
+    }
+
+    /// The whole name, as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.name
     }
 
     /// The two halves of the id; the alias of an anonymous principal is empty.
     pub fn parts(&self) -> (&str, &str) {
-        self.id.split_once('/').unwrap_or(("", &self.id))
+        self.id().split_once('/').unwrap_or(("", self.id()))
     }
 }
 
 impl fmt::Display for PrincipalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::{}", self.kind.as_str(), self.id)
+        f.write_str(&self.name)
     }
 }
 

@@ -1,55 +1,60 @@
 //! The audit record of one decision, and how records are asked for.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::decision::{Effect, Reason};
 use super::id::{ClientId, DecisionId, DomainId};
 
-/// What is kept of one decision, already masked. Its byte form is `audit::record`'s.
+/// What is kept of one decision. Its byte form is `audit::record`'s.
+///
+/// A record is written down as soon as it is made, so it borrows its texts from the decision it is of; one that was read
+/// owns them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<'a> {
     pub id: DecisionId,
     pub at: Timestamp,
     /// The replica that decided.
-    pub replica: String,
+    pub replica: Cow<'a, str>,
     /// The PEP that asked.
     pub pep: ClientId,
     pub domain: DomainId,
     /// `User::dev/alice`; absent when no principal was proved.
-    pub principal: Option<String>,
-    pub issuer: Option<String>,
+    pub principal: Option<Cow<'a, str>>,
+    pub issuer: Option<Cow<'a, str>>,
     /// SHA-256 of the whole token, in hex.
-    pub token_sha256: Option<String>,
-    pub session: Option<String>,
+    pub token_sha256: Option<Cow<'a, str>>,
+    pub session: Option<Cow<'a, str>>,
     /// `client_id` of the token.
-    pub oauth_client: Option<String>,
-    pub action: String,
+    pub oauth_client: Option<Cow<'a, str>>,
+    pub action: Cow<'a, str>,
     /// The endpoint, or `Type::"id"` of a Cedar question's resource.
-    pub resource: String,
-    /// The path as it came, masked.
-    pub path: Option<String>,
-    pub source_ip: Option<String>,
+    pub resource: Cow<'a, str>,
+    /// The path as it came; masked before it is kept.
+    pub path: Option<Cow<'a, str>>,
+    pub source_ip: Option<Cow<'a, str>>,
     /// SHA-256 over the question as it was asked, in hex.
-    pub payload_sha256: String,
+    pub payload_sha256: Cow<'a, str>,
     pub effect: Effect,
     pub enforced: bool,
     pub reason: Reason,
     /// Every refusal met on the way, in step order; the first is the reason.
     pub refusals: Vec<Reason>,
-    pub policies: Vec<String>,
+    pub policies: Vec<Cow<'a, str>>,
     /// `policy: error` for each policy that failed to evaluate.
-    pub policy_errors: Vec<String>,
+    pub policy_errors: Vec<Cow<'a, str>>,
     /// Details for operators: never sent to the caller.
-    pub detail: Option<String>,
-    pub bundle: Option<String>,
-    pub revision: String,
+    pub detail: Option<Cow<'a, str>>,
+    pub bundle: Option<Cow<'a, str>>,
+    pub revision: Cow<'a, str>,
     pub risk_score: u8,
     pub risk_level: u8,
-    pub risk_reasons: Vec<String>,
+    pub risk_reasons: Vec<Cow<'a, str>>,
     /// How long the decision took, in microseconds.
     pub duration_us: u32,
-    pub trace_id: Option<String>,
+    pub trace_id: Option<Cow<'a, str>>,
 }
 
 /// Which records a reader wants; everything absent means any. Newest first.

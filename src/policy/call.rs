@@ -5,6 +5,7 @@
 //! rules are in `evaluate`.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,11 +16,13 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 
 use super::candidates::CandidateSet;
-use super::condition::Constants;
-use super::context::{DeviceView, Facts, context, request_value};
+use super::condition::{Condition, Constants};
+use super::context::{context, request_value};
 use super::entities::{NAMES, Unbuildable, truth, values};
 use super::evaluate::{Evaluation, Standing, judge};
+use super::facts::{DeviceView, Facts};
 use super::prepared::{PreparedEndpoint, PreparedPrincipal, join};
+use super::program::Scene;
 use super::reads::{Fact, Reads};
 use super::schema::Filled;
 use super::snapshot::Snapshot;
@@ -67,20 +70,56 @@ impl Snapshot {
     ) -> Result<Evaluation, Unbuildable> {
         let principal = self.prepared_principal(call.principal);
         let candidates = self.candidates_for(&principal, endpoint);
-        let context = call.context(&principal, &candidates)?;
+        let scene = Scene { call, facts: call.facts(&principal), principal: &principal, endpoint };
+        // Made only when a candidate asks something that its program cannot tell.
+        let request = OnceCell::new();
+        let evaluator = OnceCell::new();
+        let holds = |condition: &Condition| {
+            if let Some(holds) = condition.holds(&scene) {
+                return Ok(holds);
+            }
+            let request = request.get_or_init(|| scene.request(&candidates));
+            let (request, entities) = request.as_ref().map_err(ToString::to_string)?;
+            let evaluator = evaluator.get_or_init(|| {
+                Evaluator::new(request.clone(), entities, Extensions::all_available())
+            });
+            condition.evaluate(evaluator, candidates.wanted_constants())
+        };
+        let evaluation = judge(&candidates, holds, call.standing());
+        match request.into_inner() {
+            Some(Err(why)) => Err(why),
+            _ => Ok(evaluation),
+        }
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// The request as Cedar sees it, with the entities that are read.
+    fn request(&self, candidates: &CandidateSet) -> Result<(Request, Cow<'a, Entities>), Unbuildable> {
+        let context = self.call.context(&self.facts, candidates)?;
         let request = Request::new_unchecked(
-            principal.uid.clone(),
-            endpoint.action.clone(),
-            endpoint.uid.clone(),
+            self.principal.uid.clone(),
+            self.endpoint.action.clone(),
+            self.endpoint.uid.clone(),
             Some(context),
         );
-        let entities = call.entities(&principal, endpoint, candidates.reads)?;
-        let evaluator = Evaluator::new(request, &entities, Extensions::all_available());
-        Ok(judge(&candidates, &evaluator, candidates.wanted_constants(), call.standing()))
+        Ok((request, self.call.entities(self.principal, self.endpoint, candidates.reads)?))
     }
 }
 
 impl CallInput<'_> {
+    fn facts<'f>(&'f self, principal: &'f PreparedPrincipal) -> Facts<'f> {
+        Facts {
+            token: self.principal.token.as_ref(),
+            token_sets: &principal.token,
+            risk: self.risk,
+            rates: self.rates,
+            device: self.device,
+            network_known: self.network_known,
+            now: self.now,
+        }
+    }
+
     fn standing(&self) -> Standing<'_> {
         Standing {
             token: self.principal.token.as_ref(),
@@ -91,21 +130,8 @@ impl CallInput<'_> {
 
     /// The part of `api::Call` that the candidates can read. It is not checked against the schema: it is built from
     /// types that the schema was written for, which a property test shows.
-    fn context(
-        &self,
-        principal: &PreparedPrincipal,
-        candidates: &CandidateSet,
-    ) -> Result<Context, Unbuildable> {
+    fn context(&self, facts: &Facts<'_>, candidates: &CandidateSet) -> Result<Context, Unbuildable> {
         let reads = candidates.reads;
-        let facts = Facts {
-            token: self.principal.token.as_ref(),
-            token_sets: &principal.token,
-            risk: self.risk,
-            rates: self.rates,
-            device: self.device,
-            network_known: self.network_known,
-            now: self.now,
-        };
         let scopes_met = reads.has(Fact::ScopesMet).then(|| ("scopes_met", truth(self.scopes_met)));
         let request = if reads.has(Fact::Request) {
             Some(("request", request_value(&self.located.host, self.source_ip, self.secure, reads)?))

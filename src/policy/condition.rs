@@ -14,6 +14,7 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::expr_builder::ExprBuilder as _;
 use cedar_policy_core::extensions::Extensions;
 
+use super::program::{Program, Scene};
 use super::reads::{Fact, Reads};
 use super::snapshot::PolicyFacts;
 
@@ -26,7 +27,14 @@ pub(super) struct Condition {
     pub facts: Arc<PolicyFacts>,
     pub reads: Reads,
     /// `None`: satisfied whenever the scope is met.
-    test: Option<Expr>,
+    test: Option<Test>,
+}
+
+/// What is to be found out, in the forms it can be found out by.
+#[derive(Debug)]
+struct Test {
+    program: Program,
+    expression: Expr,
     folded: Option<Folded>,
 }
 
@@ -63,27 +71,41 @@ impl Condition {
     }
 
     fn new(test: Option<&Expr>, facts: Arc<PolicyFacts>) -> Self {
-        let Some(test) = test else { return Self { facts, reads: Reads::NONE, test: None, folded: None } };
+        let Some(test) = test else { return Self { facts, reads: Reads::NONE, test: None } };
         let mut constants = Vec::new();
         let reads = Reads::of(test);
         let folded = rebuild(test, &mut |expression| constant(expression, &mut constants));
         let folded = Folded { test: folded, constants };
         // A test that reads the context as one value must not find anything else in it.
         let folded = Some(folded).filter(|f| !f.constants.is_empty() && !reads.has(Fact::WholeContext));
-        Self { facts, reads, test: Some(rebuild(test, &mut |_| None)), folded }
+        let expression = rebuild(test, &mut |_| None);
+        let test = Test { program: Program::of(&expression), expression, folded };
+        Self { facts, reads, test: Some(test) }
     }
 
     /// What must be put into the context for the folded test.
     pub fn constants(&self) -> &[Constant] {
-        self.folded.as_ref().map(|folded| folded.constants.as_slice()).unwrap_or_default()
+        let folded = self.test.as_ref().and_then(|test| test.folded.as_ref());
+        folded.map(|folded| folded.constants.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the condition holds for a call; `None` where Cedar must be asked.
+    pub fn holds(&self, scene: &Scene<'_>) -> Option<bool> {
+        self.test.as_ref().map_or(Some(true), |test| test.program.holds(scene))
+    }
+
+    /// Whether no call needs Cedar's evaluator for it, but for facts that are not there.
+    #[cfg(test)]
+    pub fn is_whole(&self) -> bool {
+        self.test.as_ref().is_none_or(|test| test.program.is_whole())
     }
 
     /// Whether the condition holds, or in Cedar's words why it cannot be evaluated.
     pub fn evaluate(&self, evaluator: &Evaluator<'_>, constants: Constants) -> Result<bool, String> {
         let Some(test) = &self.test else { return Ok(true) };
-        let test = match (&self.folded, constants) {
+        let test = match (&test.folded, constants) {
             (Some(folded), Constants::InContext) => &folded.test,
-            _ => test,
+            _ => &test.expression,
         };
         match evaluator.interpret(test, &NO_SLOTS) {
             Ok(Value { value: ValueKind::Lit(Literal::Bool(holds)), .. }) => Ok(holds),

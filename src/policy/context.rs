@@ -1,57 +1,40 @@
 //! What is known about the call or question, as Cedar values: those that the policies at hand can read.
 //!
-//! Durations are whole seconds and times whole milliseconds, because Cedar's own time types cost microseconds each.
-//! Who and what are entities, and built in `entities`; which facts are read is found in `reads`.
+//! Who and what are entities, and built in `entities`; what is known is `facts`'s; which of it is read is found in
+//! `reads`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cedar_policy_core::ast::{Context, EntityUID, Literal, Value};
 
 use super::condition::extension_value;
-use super::entities::{NAMES, Unbuildable, long, reference, set, text, truth};
-use super::prepared::TokenSets;
+use super::entities::{NAMES, Unbuildable, long, reference, set, text, truth, words};
+use super::facts::{Datum, Facts};
 use super::reads::{Fact, Reads};
 use super::schema::Filled;
-use crate::model::{Rate, Rates, Risk, Timestamp, TokenFacts};
-
-/// What the PEP says of the device, and whether anybody knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeviceView<'a> {
-    pub known: bool,
-    pub id: Option<&'a str>,
-    pub compliant: Option<bool>,
-    pub posture_age_s: Option<u32>,
-}
-
-/// Facts that Deodar states itself, in calls and questions alike.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
-    pub token: Option<&'a TokenFacts>,
-    pub token_sets: &'a TokenSets,
-    pub risk: &'a Risk,
-    pub rates: Rates,
-    pub device: DeviceView<'a>,
-    pub network_known: bool,
-    pub now: Timestamp,
-}
+use crate::model::Rate;
 
 impl Facts<'_> {
     /// The wanted attributes as far as they are read; a token that is not there is left out.
     pub fn attributes(&self, wanted: &[Filled], reads: Reads) -> impl Iterator<Item = (&'static str, Value)> {
         let read = wanted.iter().filter(move |filled| reads.has(filled.fact()));
-        read.filter_map(move |filled| Some((filled.name(), self.attribute(*filled, reads)?)))
+        let there = read.filter(|filled| **filled != Filled::Token || self.token.is_some());
+        there.map(move |filled| (filled.name(), self.attribute(*filled, reads)))
     }
 
-    fn attribute(&self, filled: Filled, reads: Reads) -> Option<Value> {
-        match filled {
-            Filled::Token => self.token.map(|token| token_value(token, self.token_sets, self.now, reads)),
-            Filled::Risk => Some(risk_value(self.risk, reads)),
-            Filled::Device => Some(device_value(self.device, reads)),
-            Filled::Network => Some(network_value(self.network_known, reads)),
-            Filled::Rate => Some(rates_value(self.rates, reads)),
-            Filled::Time => Some(time_value(self.now, reads)),
+    fn attribute(&self, filled: Filled, reads: Reads) -> Value {
+        record(filled.name(), reads, |fact| self.shared(fact).or_else(|| self.datum(fact).map(value)))
+    }
+
+    /// Sets that were made once for the token.
+    fn shared(&self, fact: Fact) -> Option<Value> {
+        let token = self.token?;
+        match fact {
+            Fact::TokenAudience => Some(self.token_sets.audience(token)),
+            Fact::TokenScopes => Some(self.token_sets.scopes(token)),
+            Fact::TokenAmr => Some(self.token_sets.amr(token)),
+            _ => None,
         }
     }
 }
@@ -70,18 +53,35 @@ pub(super) fn request_value(
 ) -> Result<Value, Unbuildable> {
     let bag = |name: &Arc<EntityUID>| Some(Value::new(Literal::from(Arc::clone(name)), None));
     let ip = ip.filter(|_| reads.has(Fact::Ip)).map(address).transpose()?;
-    Ok(record(
-        reads,
-        [
-            ("host", Fact::Host, &|| Some(text(host))),
-            ("ip", Fact::Ip, &|| ip.clone()),
-            ("secure", Fact::Secure, &|| Some(truth(secure))),
-            ("path_params", Fact::PathParams, &|| bag(&NAMES.path_params)),
-            ("query_params", Fact::QueryParams, &|| bag(&NAMES.query_params)),
-            ("headers", Fact::Headers, &|| bag(&NAMES.headers)),
-            ("metadata", Fact::Metadata, &|| bag(&NAMES.metadata)),
-        ],
-    ))
+    Ok(record("request", reads, |fact| match fact {
+        Fact::Host => Some(text(host)),
+        Fact::Ip => ip.clone(),
+        Fact::Secure => Some(truth(secure)),
+        Fact::PathParams => bag(&NAMES.path_params),
+        Fact::QueryParams => bag(&NAMES.query_params),
+        Fact::Headers => bag(&NAMES.headers),
+        Fact::Metadata => bag(&NAMES.metadata),
+        _ => None,
+    }))
+}
+
+/// A record of the fields of an attribute that are read and have a value.
+fn record(attribute: &str, reads: Reads, field: impl Fn(Fact) -> Option<Value>) -> Value {
+    let read = Fact::fields(attribute).filter(|(_, fact)| reads.has(*fact));
+    Value::record(read.filter_map(|(name, fact)| Some((name, field(fact)?))), None)
+}
+
+/// A fact in Cedar's form.
+pub(super) fn value(datum: Datum<'_>) -> Value {
+    match datum {
+        Datum::Truth(flag) => truth(flag),
+        Datum::Long(number) => long(number),
+        Datum::Text(string) => text(string),
+        Datum::Words(texts) => words(texts),
+        Datum::Kinds(reasons) => set(reasons.iter().map(|reason| reason.kind.as_str())),
+        Datum::Name(kind, id) => reference(kind, id),
+        Datum::Rate(rate) => rate_value(rate),
+    }
 }
 
 /// An IPv4 client seen through a dual-stack socket is the same client.
@@ -91,120 +91,35 @@ fn address(ip: IpAddr) -> Result<Value, Unbuildable> {
         .ok_or_else(|| Unbuildable::because(format!("`{ip}` is no address to Cedar")))
 }
 
-fn token_value(token: &TokenFacts, sets: &TokenSets, now: Timestamp, reads: Reads) -> Value {
-    let age = |since: Timestamp| seconds(now.since(since));
-    record(
-        reads,
-        [
-            ("issuer", Fact::TokenIssuer, &|| Some(text(token.issuer.as_str()))),
-            ("kind", Fact::TokenKind, &|| Some(reference(&NAMES.token_kind, token.kind.as_str()))),
-            ("client_id", Fact::TokenClientId, &|| token.client_id.as_deref().map(text)),
-            ("audience", Fact::TokenAudience, &|| Some(sets.audience(token))),
-            ("scopes", Fact::TokenScopes, &|| Some(sets.scopes(token))),
-            ("age_s", Fact::TokenAge, &|| Some(seconds(token.age(now)))),
-            ("lifetime_s", Fact::TokenLifetime, &|| Some(seconds(token.lifetime()))),
-            ("auth_age_s", Fact::TokenAuthAge, &|| token.auth_time.map(age)),
-            ("acr", Fact::TokenAcr, &|| token.acr.as_deref().map(text)),
-            ("amr", Fact::TokenAmr, &|| Some(sets.amr(token))),
-            ("sender_constrained", Fact::TokenSenderConstrained, &|| Some(truth(token.sender_constrained))),
-        ],
-    )
-}
-
-fn risk_value(risk: &Risk, reads: Reads) -> Value {
-    let reasons = || set(risk.reasons.iter().map(|reason| reason.kind.as_str()));
-    record(
-        reads,
-        [
-            ("level", Fact::RiskLevel, &|| Some(long(risk.level.number()))),
-            ("score", Fact::RiskScore, &|| Some(long(risk.score))),
-            ("confidence", Fact::RiskConfidence, &|| Some(long(risk.confidence))),
-            ("reasons", Fact::RiskReasons, &|| Some(reasons())),
-            ("stale", Fact::RiskStale, &|| Some(truth(risk.stale))),
-            ("learning", Fact::RiskLearning, &|| Some(truth(risk.learning))),
-        ],
-    )
-}
-
-fn device_value(device: DeviceView<'_>, reads: Reads) -> Value {
-    record(
-        reads,
-        [
-            ("known", Fact::DeviceKnown, &|| Some(truth(device.known))),
-            ("id", Fact::DeviceId, &|| device.id.map(text)),
-            ("compliant", Fact::DeviceCompliant, &|| device.compliant.map(truth)),
-            ("posture_age_s", Fact::DevicePostureAge, &|| device.posture_age_s.map(long)),
-        ],
-    )
-}
-
-/// Networks are not classified in this version, and say so.
-fn network_value(known: bool, reads: Reads) -> Value {
-    record(
-        reads,
-        [
-            ("class", Fact::NetworkClass, &|| Some(reference(&NAMES.network_class, "unknown"))),
-            ("known", Fact::NetworkKnown, &|| Some(truth(known))),
-        ],
-    )
-}
-
-fn rates_value(rates: Rates, reads: Reads) -> Value {
-    record(
-        reads,
-        [
-            ("principal", Fact::RatePrincipal, &|| Some(rate_value(rates.principal))),
-            ("principal_endpoint", Fact::RatePrincipalEndpoint, &|| {
-                Some(rate_value(rates.principal_endpoint))
-            }),
-            ("network", Fact::RateNetwork, &|| Some(rate_value(rates.network))),
-        ],
-    )
-}
-
 fn rate_value(rate: Rate) -> Value {
     let windows =
         [("last_second", rate.last_second), ("last_minute", rate.last_minute), ("last_hour", rate.last_hour)];
     Value::record(windows.map(|(name, calls)| (name, long(calls))), None)
 }
 
-fn time_value(now: Timestamp, reads: Reads) -> Value {
-    let days = now.seconds().div_euclid(86_400);
-    let hour = now.seconds().rem_euclid(86_400) / 3_600;
-    // The first of January 1970 was a Thursday: day 4 of the ISO week.
-    let weekday = (days + 3).rem_euclid(7) + 1;
-    record(
-        reads,
-        [
-            ("epoch_ms", Fact::TimeEpoch, &|| Some(long(now.millis()))),
-            ("hour", Fact::TimeHour, &|| Some(long(hour))),
-            ("weekday", Fact::TimeWeekday, &|| Some(long(weekday))),
-        ],
-    )
-}
-
-fn seconds(duration: Duration) -> Value {
-    long(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// A field with the fact that it states and what makes it; `None` where it has no value.
-type Field<'a> = (&'static str, Fact, &'a dyn Fn() -> Option<Value>);
-
-/// A record of the fields that are read and have a value.
-fn record<const N: usize>(reads: Reads, fields: [Field<'_>; N]) -> Value {
-    let read = fields.into_iter().filter(|(_, fact, _)| reads.has(*fact));
-    Value::record(read.filter_map(|(name, _, make)| Some((name, make()?))), None)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::facts::DeviceView;
+    use super::super::prepared::TokenSets;
     use super::*;
+    use crate::model::{Rates, Risk, Timestamp};
+
+    fn stated(filled: Filled, risk: &Risk, now: Timestamp, reads: Reads) -> Value {
+        let facts = Facts {
+            token: None,
+            token_sets: &TokenSets::default(),
+            risk,
+            rates: Rates::default(),
+            device: DeviceView::default(),
+            network_known: false,
+            now,
+        };
+        facts.attribute(filled, reads)
+    }
 
     fn time_at(moment: &str) -> Value {
-        time_value(
-            Timestamp::parse(moment).unwrap(),
-            Reads::NONE.with(Fact::TimeWeekday).with(Fact::TimeHour),
-        )
+        let reads = Reads::NONE.with(Fact::TimeWeekday).with(Fact::TimeHour);
+        stated(Filled::Time, &Risk::default(), Timestamp::parse(moment).unwrap(), reads)
     }
 
     fn time(weekday: i64, hour: i64) -> Value {
@@ -222,8 +137,8 @@ mod tests {
     #[test]
     fn only_what_is_read_is_built() {
         let risk = Risk { score: 40, ..Risk::default() };
-        let score = Value::record([("score", long(40))], None);
-        assert_eq!(risk_value(&risk, Reads::NONE.with(Fact::RiskScore)), score);
-        assert_eq!(risk_value(&risk, Reads::NONE), Value::empty_record(None));
+        let read = |reads| stated(Filled::Risk, &risk, Timestamp::from_seconds(0), reads);
+        assert_eq!(read(Reads::NONE.with(Fact::RiskScore)), Value::record([("score", long(40))], None));
+        assert_eq!(read(Reads::NONE), Value::empty_record(None));
     }
 }

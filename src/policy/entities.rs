@@ -11,6 +11,8 @@ use std::sync::{Arc, LazyLock};
 use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Literal, Name, PartialValue, Value};
 use cedar_policy_core::entities::{Dereference, Entities};
 
+use super::context::value;
+use super::facts::{Which, Who};
 use crate::model::{Endpoint, Principal, PrincipalId, PrincipalKind};
 
 /// Why something could not be said in Cedar. It is a fault of this program or of its configuration, never a reason
@@ -98,7 +100,7 @@ pub(super) fn set<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
     Value::set_of_lits(values.into_iter().map(Literal::from), None)
 }
 
-fn words(values: &BTreeSet<String>) -> Value {
+pub(super) fn words(values: &BTreeSet<String>) -> Value {
     set(values.iter().map(String::as_str))
 }
 
@@ -117,13 +119,7 @@ pub(super) fn principal(principal: &Principal, stored: &Entities) -> Entity {
     if principal.is_anonymous() {
         return Entity::with_uid(own);
     }
-    let (issuer, subject) = principal.id.parts();
-    let attributes = [
-        ("issuer", Some(text(issuer))),
-        ("subject", Some(text(subject))),
-        ("active", Some(truth(principal.active))),
-        ("tenant", principal.tenant.as_deref().map(text)),
-    ];
+    let attributes = Who::ALL.map(|(name, who)| (name, who.of(principal).map(value)));
     let roles = principal.roles.iter().map(|role| uid(&NAMES.role, role));
     let groups = principal.groups.iter().map(|group| uid(&NAMES.group, group));
     let tags = principal.tags.iter().map(|(name, values)| (name.as_str(), words(values)));
@@ -136,14 +132,7 @@ pub(super) fn endpoint_uid(endpoint: &Endpoint) -> EntityUID {
 
 /// The endpoint in its service, and what that is in by the bundle's stored entities.
 pub(super) fn endpoint(endpoint: &Endpoint, stored: &Entities) -> Entity {
-    let attributes = [
-        ("method", Some(text(&endpoint.method))),
-        ("template", Some(text(&endpoint.template))),
-        ("operation", endpoint.operation.as_deref().map(text)),
-        ("sensitivity", Some(long(endpoint.sensitivity.get()))),
-        ("state", Some(reference(&NAMES.endpoint_state, endpoint.state.as_str()))),
-        ("labels", Some(words(&endpoint.labels))),
-    ];
+    let attributes = Which::ALL.map(|(name, which)| (name, which.of(endpoint).map(value)));
     let service = uid(&NAMES.service, endpoint.api.id.as_str());
     entity(endpoint_uid(endpoint), attributes, with_ancestors([service], stored), [])
 }

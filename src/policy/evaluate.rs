@@ -105,19 +105,18 @@ impl Snapshot {
         let request = request.as_ref().clone();
         let evaluator = Evaluator::new(request, entities.as_ref(), Extensions::all_available());
         // Such a context holds nothing that was put there for policies.
-        judge(&candidates, &evaluator, Constants::Absent, standing)
+        judge(&candidates, |condition| condition.evaluate(&evaluator, Constants::Absent), standing)
     }
 }
 
-/// Puts a request to the candidates and applies the rules.
+/// Asks whether each candidate holds and applies the rules.
 pub(super) fn judge(
     candidates: &CandidateSet,
-    evaluator: &Evaluator<'_>,
-    constants: Constants,
+    holds: impl Fn(&Condition) -> Result<bool, String>,
     standing: Standing<'_>,
 ) -> Evaluation {
-    let forbids = ask(&candidates.forbids, evaluator, constants);
-    let permits = ask(&candidates.permits, evaluator, constants);
+    let forbids = ask(&candidates.forbids, &holds);
+    let permits = ask(&candidates.permits, &holds);
     let mut evaluation = if !forbids.failed.is_empty() {
         // Nobody knows whether these would have denied.
         let failed: Vec<&PolicyFacts> = forbids.failed.iter().map(|(facts, _)| *facts).collect();
@@ -135,10 +134,10 @@ pub(super) fn judge(
     evaluation
 }
 
-fn ask<'a>(half: &'a [Arc<Condition>], evaluator: &Evaluator<'_>, constants: Constants) -> Half<'a> {
+fn ask(half: &[Arc<Condition>], holds: impl Fn(&Condition) -> Result<bool, String>) -> Half<'_> {
     let mut said = Half::default();
     for condition in half {
-        match condition.evaluate(evaluator, constants) {
+        match holds(condition) {
             Ok(true) => said.satisfied.push(&condition.facts),
             Ok(false) => {}
             Err(why) => said.failed.push((&condition.facts, why)),

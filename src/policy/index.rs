@@ -72,6 +72,11 @@ fn next_generation() -> u64 {
 }
 
 impl Index {
+    #[cfg(test)]
+    pub fn conditions(&self) -> impl Iterator<Item = &Arc<Condition>> {
+        self.entries.iter().flatten().map(|entry| &entry.condition)
+    }
+
     /// Adds a policy under its id, in place of the one that had it. Nothing else is touched.
     pub fn insert(&mut self, policy: &Policy, facts: Arc<PolicyFacts>) {
         self.remove(&facts.id);

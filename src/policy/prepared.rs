@@ -53,6 +53,8 @@ impl TokenSets {
 pub(super) struct PreparedEndpoint {
     pub uid: EntityUIDEntry,
     pub action: EntityUIDEntry,
+    pub entity: Arc<Entity>,
+    pub action_entity: Arc<Entity>,
     /// The endpoint and its action.
     pub entities: Entities,
     class: Class,
@@ -92,7 +94,8 @@ impl Snapshot {
         let Dereference::Data(action) = self.actions.as_ref().entity(&named) else {
             return Err(Unbuildable::because(format!("`{named}` is unknown")));
         };
-        let resource = entities::endpoint(endpoint, self.stored.as_ref());
+        let action = Arc::new(action.clone());
+        let resource = Arc::new(entities::endpoint(endpoint, self.stored.as_ref()));
         let index = &self.candidates.index;
         let action_sides = index.action_sides(action.uid(), action.ancestors());
         let resource_sides = index.resource_sides(resource.uid(), resource.ancestors());
@@ -100,7 +103,9 @@ impl Snapshot {
             uid: resource.uid().clone().into(),
             action: named.into(),
             class: self.candidates.endpoint_class(&action_sides, &resource_sides),
-            entities: join(Entities::new(), [Arc::new(action.clone()), Arc::new(resource)])?,
+            entities: join(Entities::new(), [Arc::clone(&action), Arc::clone(&resource)])?,
+            entity: resource,
+            action_entity: action,
             action_sides,
             resource_sides,
         })

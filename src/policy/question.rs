@@ -10,9 +10,10 @@ use cedar_policy::{
 };
 use serde_json::{Map, Value};
 
-use super::context::{DeviceView, Facts, context};
+use super::context::context;
 use super::entities::{self, Unbuildable};
 use super::evaluate::{Evaluation, Standing};
+use super::facts::{DeviceView, Facts};
 use super::prepared::TokenSets;
 use super::reads::Reads;
 use super::schema::Filled;

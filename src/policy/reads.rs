@@ -108,6 +108,24 @@ const CONTEXT: [(&str, &str, Fact); 44] = [
     ("time", "weekday", Fact::TimeWeekday),
 ];
 
+impl Fact {
+    /// The fact at `context.<attribute>.<field>`; without a field, that the attribute is there.
+    pub fn named(attribute: &str, field: &str) -> Option<Self> {
+        CONTEXT.iter().find(|(a, f, _)| *a == attribute && *f == field).map(|(_, _, fact)| *fact)
+    }
+
+    /// The fields of an attribute of the context.
+    pub fn fields(attribute: &str) -> impl Iterator<Item = (&'static str, Self)> {
+        let fields = CONTEXT.iter().filter(move |(a, f, _)| *a == attribute && !f.is_empty());
+        fields.map(|(_, field, fact)| (*field, *fact))
+    }
+
+    /// Whether it is a field of `context.token`.
+    pub const fn is_of_token(self) -> bool {
+        self as u8 > Self::Token as u8 && self as u8 <= Self::TokenSenderConstrained as u8
+    }
+}
+
 /// A set of facts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reads(u64);
@@ -245,13 +263,13 @@ impl Reads {
 }
 
 /// Where an expression stands in the context.
-enum Place<'a> {
+pub(super) enum Place<'a> {
     Context,
     Attribute(&'a str),
     Elsewhere,
 }
 
-fn place(expression: &Expr) -> Place<'_> {
+pub(super) fn place(expression: &Expr) -> Place<'_> {
     let is_context = |expr: &Expr| matches!(expr.expr_kind(), ExprKind::Var(Var::Context));
     match expression.expr_kind() {
         ExprKind::Var(Var::Context) => Place::Context,
@@ -327,6 +345,7 @@ mod tests {
         let mut seen = Reads::NONE;
         for (attribute, field, fact) in CONTEXT {
             assert!(!seen.has(fact), "{attribute}.{field}");
+            assert_eq!(fact.is_of_token(), attribute == "token" && !field.is_empty());
             seen.add(fact);
         }
         assert!((Fact::WholeContext as u8) < 64 && !seen.has(Fact::WholeContext));

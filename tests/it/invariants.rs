@@ -84,7 +84,7 @@ impl Fixture {
     }
 
     /// Stores what was recorded and reads it back.
-    async fn records(self) -> Vec<Record> {
+    async fn records(self) -> Vec<Record<'static>> {
         let (store, stop) = (self.app.store().clone(), CancellationToken::new());
         stop.cancel();
         self.app.into_writer().run(stop).await;
@@ -235,7 +235,7 @@ async fn a_decision_names_the_versions_it_rests_on() {
     let fixture = Fixture::new().await;
     let decision = fixture.decide(query()).await;
     let record = fixture.records().await.remove(0);
-    assert_eq!(record.bundle, decision.bundle.map(|digest| digest.to_string()));
+    assert_eq!(record.bundle, decision.bundle.map(|digest| digest.to_string().into()));
     assert_eq!(record.revision, decision.revision.to_string());
     assert_eq!(record.id, decision.id);
 }

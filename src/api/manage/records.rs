@@ -1,5 +1,6 @@
 //! `DecisionRecordService`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
@@ -75,38 +76,46 @@ fn reason(number: i32) -> Result<Option<Reason>, ManageError> {
     known.map(Some).ok_or_else(|| ManageError::invalid("reason", format!("{number} is not a reason")))
 }
 
-fn record(record: Record) -> pb::DecisionRecord {
+fn record(record: Record<'_>) -> pb::DecisionRecord {
     pb::DecisionRecord {
         decision_id: record.id.to_string(),
         decide_time: Some(timestamp(record.at)),
-        replica: record.replica,
+        replica: record.replica.into_owned(),
         pep: record.pep.to_string(),
         domain: record.domain.to_string(),
-        principal: record.principal.unwrap_or_default(),
-        issuer: record.issuer.unwrap_or_default(),
-        token_sha256: record.token_sha256.unwrap_or_default(),
-        session: record.session.unwrap_or_default(),
-        oauth_client: record.oauth_client.unwrap_or_default(),
-        action: record.action,
-        resource: record.resource,
-        path: record.path.unwrap_or_default(),
-        source_ip: record.source_ip.unwrap_or_default(),
-        payload_sha256: record.payload_sha256,
+        principal: text(record.principal),
+        issuer: text(record.issuer),
+        token_sha256: text(record.token_sha256),
+        session: text(record.session),
+        oauth_client: text(record.oauth_client),
+        action: record.action.into_owned(),
+        resource: record.resource.into_owned(),
+        path: text(record.path),
+        source_ip: text(record.source_ip),
+        payload_sha256: record.payload_sha256.into_owned(),
         effect: status::effect(record.effect).into(),
         enforced: record.enforced,
         reason: status::reason(record.reason).into(),
         refusals: record.refusals.into_iter().map(|refusal| status::reason(refusal).into()).collect(),
-        policy_ids: record.policies,
-        policy_errors: record.policy_errors,
-        detail: record.detail.unwrap_or_default(),
-        bundle_digest: record.bundle.unwrap_or_default(),
-        revision: record.revision,
+        policy_ids: texts(record.policies),
+        policy_errors: texts(record.policy_errors),
+        detail: text(record.detail),
+        bundle_digest: text(record.bundle),
+        revision: record.revision.into_owned(),
         risk_score: record.risk_score.into(),
         risk_level: record.risk_level.into(),
-        risk_reasons: record.risk_reasons,
+        risk_reasons: texts(record.risk_reasons),
         duration: Some(wire::duration(Duration::from_micros(record.duration_us.into()))),
-        trace_id: record.trace_id.unwrap_or_default(),
+        trace_id: text(record.trace_id),
     }
+}
+
+fn text(text: Option<Cow<'_, str>>) -> String {
+    text.map(Cow::into_owned).unwrap_or_default()
+}
+
+fn texts(texts: Vec<Cow<'_, str>>) -> Vec<String> {
+    texts.into_iter().map(Cow::into_owned).collect()
 }
 
 fn refusals(refusals: Refusals) -> pb::Refusals {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::audit::record::tests::sample;
 use crate::audit::{Full, Recorder, RefusalKind, Stopped, reader};
-use crate::model::{DecisionId, ManualClock, Page, PageRequest, RecordFilter, Timestamp};
+use crate::model::{DecisionId, ManualClock, Page, PageRequest, Record, RecordFilter, Timestamp};
 
 /// Keeps in memory; refuses while it is away.
 #[derive(Default)]
@@ -109,7 +109,7 @@ async fn what_was_recorded_can_be_read_after_a_flush() {
 async fn records_are_masked_before_they_are_stored() {
     let fixture = start(Config::default());
     let id = DecisionId::generate();
-    let path = Some("/orders/7?token=s3cret".to_owned());
+    let path = Some("/orders/7?token=s3cret".into());
     fixture.recorder.reserve().unwrap().record(Record { id, path, ..sample() });
     fixture.recorder.flush().await.unwrap();
     let read = reader::get(&*fixture.store, id).await.unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! Step 6, and what step 7 asks of a walk: one decision with one reason, and the names that its record needs.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::super::message;
@@ -106,11 +107,11 @@ impl Walk<'_> {
     }
 
     /// The principal's name, as the record has it: proved, or named by the question.
-    pub fn principal_name(&self) -> Option<String> {
-        let proved = self.principal.as_ref().map(|principal| principal.id.to_string());
+    pub fn principal_name(&self) -> Option<Cow<'_, str>> {
+        let proved = self.principal.as_ref().map(|principal| Cow::Borrowed(principal.id.as_str()));
         // One of Deodar's own types was taken for the principal when it was named, or refused.
         let foreign = self.named_principal().filter(|named| !named.entity_type.starts_with("api::"));
-        proved.or_else(|| foreign.map(entity_name))
+        proved.or_else(|| foreign.map(|named| Cow::Owned(entity_name(named))))
     }
 
     /// The policies that the reason rests on.
@@ -131,15 +132,15 @@ impl Walk<'_> {
     }
 
     /// The action and the resource, as the record names them.
-    pub fn asked_for(&self) -> (String, String) {
+    pub fn asked_for(&self) -> (Cow<'_, str>, Cow<'_, str>) {
         match (&self.query.question, &self.located) {
             (Question::Call(_), Some(located)) => {
-                (located.endpoint.action.clone(), located.endpoint.id.to_string())
+                (located.endpoint.action.as_str().into(), located.endpoint.id.as_str().into())
             }
-            (Question::Call(call), None) => (call.method.clone(), String::new()),
-            (Question::Unreadable(_), _) => (String::new(), String::new()),
+            (Question::Call(call), None) => (call.method.as_str().into(), "".into()),
+            (Question::Unreadable(_), _) => ("".into(), "".into()),
             (Question::Cedar(question), _) => {
-                (entity_name(&question.action), entity_name(&question.resource))
+                (entity_name(&question.action).into(), entity_name(&question.resource).into())
             }
         }
     }

@@ -1,42 +1,60 @@
 //! Audit records and counted refusals in SQLite.
+//!
+//! Records stand in batches (`batch`): SQLite and its indexes would ask several times the price of a decision for a row of
+//! each. A list opens the batches whose times and names can hold what is wanted, newest first.
+
+use std::collections::HashSet;
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::batch::{self, Batch};
 use super::{EmbeddedStore, failed};
-use crate::model::{DecisionId, Page, PageRequest, RecordFilter, Refusals};
+use crate::model::{DecisionId, Effect, Page, PageRequest, RecordFilter, Refusals};
 use crate::store::cursor::{self, Cursor};
 use crate::store::decisions::{RefusalKey, RefusalRow, count_of, refusals_of};
 use crate::store::{Decisions, StoreError, StoredRecord};
 
-/// Records in one statement: handing over a statement costs more than a row does. SQLite takes 32766 parameters, and
-/// a row has nine.
-const ROWS: usize = 128;
+/// Records in one batch at most: what has to be opened to find one of them.
+const RECORDS: usize = 512;
+
+/// Batches looked at with one query.
+const HEADS: i64 = 128;
 
 #[async_trait]
 impl Decisions for EmbeddedStore {
     async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError> {
-        if records.is_empty() {
-            return Ok(());
-        }
+        let ids = || records.iter().map(|record| record.id.uuid());
+        let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(()) };
         let failed = failed("append audit records");
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        for rows in records.chunks(ROWS) {
-            // Only the statement of full size is worth keeping prepared: the last one's size differs each time.
-            let full = rows.len() == ROWS;
-            insertion(rows).build().persistent(full).execute(&mut *tx).await.map_err(failed)?;
+        let mut known = known(&mut tx, first, last).await.map_err(failed)?;
+        let new: Vec<&StoredRecord> = records.iter().filter(|record| known.insert(record.id.uuid())).collect();
+        for batch in new.chunks(RECORDS).filter_map(Batch::of) {
+            insert(&mut tx, &batch).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)
     }
 
     async fn get_record(&self, id: DecisionId) -> Result<Option<Vec<u8>>, StoreError> {
-        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT record FROM decisions WHERE id = ?")
-            .bind(id.uuid())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(failed("read an audit record"))?;
-        Ok(row.map(|(bytes,)| bytes))
+        let failed = failed("read an audit record");
+        let batches: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT number, ids FROM decision_batches WHERE last_id >= ? AND first_id <= ? ORDER BY last_id",
+        )
+        .bind(id.uuid())
+        .bind(id.uuid())
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed)?;
+        let Some((number, ids)) = batches.iter().find(|(_, ids)| batch::ids(ids).any(|one| one == id.uuid()))
+        else {
+            return Ok(None);
+        };
+        let packed = self.packed(*number).await?;
+        let found = batch::rows(&packed, ids).find(|row| row.as_ref().is_ok_and(|row| row.id == id.uuid()));
+        let row = found.unwrap_or_else(|| Err(StoreError::Corrupt { what: "an audit record", why: "its batch does not hold it".to_owned() }))?;
+        Ok(Some(row.bytes.to_vec()))
     }
 
     async fn list_records(
@@ -45,13 +63,28 @@ impl Decisions for EmbeddedStore {
         page: &PageRequest,
     ) -> Result<Page<Vec<u8>>, StoreError> {
         let after: Option<(i64, Uuid)> = Cursor::records(filter).key(page)?;
-        let rows: Vec<(i64, Uuid, Vec<u8>)> = listing(filter, after, cursor::limit(page))
-            .build_query_as()
-            .fetch_all(&self.readers)
-            .await
-            .map_err(failed("list the audit records"))?;
-        let rows = rows.into_iter().map(|(at, id, bytes)| ((at, id), bytes)).collect();
-        Cursor::records(filter).page(rows, page)
+        let limit = usize::try_from(cursor::limit(page)).unwrap_or(usize::MAX);
+        let mut search = Search { filter, after, limit, found: Vec::new() };
+        let mut last = None;
+        loop {
+            let heads: Vec<Head> = heads(filter, after, last)
+                .build_query_as()
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("list the audit records"))?;
+            for (last_at, number, names) in &heads {
+                if search.is_settled(*last_at) {
+                    return Cursor::records(filter).page(search.found, page);
+                }
+                if batch::may_hold(names, filter) {
+                    search.look_into(&self.ids(*number).await?, &self.packed(*number).await?)?;
+                }
+            }
+            last = heads.last().map(|(last_at, number, _)| (*last_at, *number));
+            if last.is_none() {
+                return Cursor::records(filter).page(search.found, page);
+            }
+        }
     }
 
     async fn add_refusals(&self, refusals: &[Refusals]) -> Result<(), StoreError> {
@@ -102,52 +135,117 @@ impl Decisions for EmbeddedStore {
     }
 }
 
-fn insertion(records: &[StoredRecord]) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new(
-        "INSERT INTO decisions (id, at, pep, principal, resource, effect, enforced, reason, record) ",
-    );
-    sql.push_values(records, |mut row, record| {
-        row.push_bind(record.id.uuid())
-            .push_bind(record.at.micros())
-            .push_bind(record.pep.as_str())
-            .push_bind(record.principal.as_deref())
-            .push_bind(record.resource.as_str())
-            .push_bind(record.effect.as_str())
-            .push_bind(record.enforced)
-            .push_bind(record.reason.as_str())
-            .push_bind(record.bytes.as_slice());
-    });
-    sql.push(" ON CONFLICT (id) DO NOTHING");
+/// The last time, the number and the names of a batch.
+type Head = (i64, i64, Vec<u8>);
+
+/// The heads of batches that can hold what is wanted by their times and effects, newest first, beyond `last`.
+fn heads(
+    filter: &RecordFilter,
+    after: Option<(i64, Uuid)>,
+    last: Option<(i64, i64)>,
+) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("SELECT last_at, number, names FROM decision_batches WHERE TRUE");
+    match filter.effect {
+        Some(Effect::Deny) => sql.push(" AND denials > 0"),
+        Some(Effect::Allow) => sql.push(" AND denials < records"),
+        None => &mut sql,
+    };
+    if let Some(from) = filter.from {
+        sql.push(" AND last_at >= ").push_bind(from.micros());
+    }
+    if let Some(until) = filter.until {
+        sql.push(" AND first_at < ").push_bind(until.micros());
+    }
+    if let Some((at, _)) = after {
+        sql.push(" AND first_at <= ").push_bind(at);
+    }
+    if let Some((last_at, number)) = last {
+        sql.push(" AND (last_at, number) < (").push_bind(last_at).push(", ").push_bind(number).push(")");
+    }
+    sql.push(" ORDER BY last_at DESC, number DESC LIMIT ").push_bind(HEADS);
     sql
 }
 
-fn listing(filter: &RecordFilter, after: Option<(i64, Uuid)>, limit: i64) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new("SELECT at, id, record FROM decisions WHERE TRUE");
-    if let Some(principal) = &filter.principal {
-        sql.push(" AND principal = ").push_bind(principal.clone());
+/// The newest records of a filter, as far as batches were looked into.
+struct Search<'a> {
+    filter: &'a RecordFilter,
+    after: Option<(i64, Uuid)>,
+    limit: usize,
+    /// Newest first, with the key of each.
+    found: Vec<((i64, Uuid), Vec<u8>)>,
+}
+
+impl Search<'_> {
+    /// Whether nothing in batches that end at this time or before could be among the newest.
+    fn is_settled(&self, last_at: i64) -> bool {
+        let oldest = self.found.last().filter(|_| self.found.len() >= self.limit);
+        oldest.is_some_and(|((at, _), _)| *at > last_at)
     }
-    if let Some(resource) = &filter.resource {
-        sql.push(" AND resource = ").push_bind(resource.clone());
+
+    fn look_into(&mut self, ids: &[u8], packed: &[u8]) -> Result<(), StoreError> {
+        for row in batch::rows(packed, ids) {
+            let row = row?;
+            let key = (row.at, row.id);
+            if row.fits(self.filter) && self.after.is_none_or(|after| key < after) {
+                self.found.push((key, row.bytes.to_vec()));
+            }
+        }
+        self.found.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        self.found.truncate(self.limit);
+        Ok(())
     }
-    if let Some(effect) = filter.effect {
-        // A literal, one of two words: a partial index is only chosen for a condition that the planner can read.
-        sql.push(" AND effect = '").push(effect.as_str()).push("'");
+}
+
+impl EmbeddedStore {
+    async fn ids(&self, batch: i64) -> Result<Vec<u8>, StoreError> {
+        self.column("SELECT ids FROM decision_batches WHERE number = ?", batch).await
     }
-    if let Some(reason) = filter.reason {
-        sql.push(" AND reason = ").push_bind(reason.as_str());
+
+    async fn packed(&self, batch: i64) -> Result<Vec<u8>, StoreError> {
+        batch::open(&self.column("SELECT body FROM decision_batches WHERE number = ?", batch).await?)
     }
-    if let Some(pep) = &filter.pep {
-        sql.push(" AND pep = ").push_bind(pep.to_string());
+
+    async fn column(&self, sql: &'static str, batch: i64) -> Result<Vec<u8>, StoreError> {
+        let (column,) = sqlx::query_as(sql)
+            .bind(batch)
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("read audit records"))?;
+        Ok(column)
     }
-    if let Some(from) = filter.from {
-        sql.push(" AND at >= ").push_bind(from.micros());
-    }
-    if let Some(until) = filter.until {
-        sql.push(" AND at < ").push_bind(until.micros());
-    }
-    if let Some((at, id)) = after {
-        sql.push(" AND (at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
-    }
-    sql.push(" ORDER BY at DESC, id DESC LIMIT ").push_bind(limit);
-    sql
+}
+
+/// The ids of records that are there already, of those between two ids.
+async fn known(
+    connection: &mut SqliteConnection,
+    first: Uuid,
+    last: Uuid,
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let batches: Vec<(Vec<u8>,)> =
+        sqlx::query_as("SELECT ids FROM decision_batches WHERE last_id >= ? AND first_id <= ?")
+            .bind(first)
+            .bind(last)
+            .fetch_all(connection)
+            .await?;
+    Ok(batches.iter().flat_map(|(ids,)| batch::ids(ids)).collect())
+}
+
+async fn insert(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO decision_batches \
+         (first_at, last_at, first_id, last_id, records, denials, names, ids, body) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(batch.first_at)
+    .bind(batch.last_at)
+    .bind(batch.first_id)
+    .bind(batch.last_id)
+    .bind(batch.records)
+    .bind(batch.denials)
+    .bind(batch.names.as_slice())
+    .bind(batch.ids.as_slice())
+    .bind(batch.body.as_slice())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

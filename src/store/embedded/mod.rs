@@ -10,9 +10,11 @@
 //! [`Feed::wait_for_change`]: super::Feed::wait_for_change
 //! [`Feed::renew_epoch`]: super::Feed::renew_epoch
 
+mod batch;
 mod clients;
 mod decisions;
 mod feed;
+mod names;
 mod replicas;
 mod schema;
 mod signals;

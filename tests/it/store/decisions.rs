@@ -14,6 +14,8 @@ on_both_backends!(
     a_record_that_is_there_is_left_as_it_is,
     a_batch_is_kept_whole_or_not_at_all,
     a_large_batch_is_kept,
+    a_batch_that_comes_again_in_other_company_is_kept_once,
+    batches_that_overlap_in_time_are_listed_as_one,
     records_are_listed_newest_first,
     each_filter_finds_its_records,
     names_that_differ_only_by_case_are_distinct,
@@ -68,13 +70,14 @@ async fn a_record_that_is_there_is_left_as_it_is(test: TestStore) {
 async fn a_batch_is_kept_whole_or_not_at_all(test: TestStore) {
     let mut raw = RawConnection::to(&test.database).await;
     raw.run_on(
-        "CREATE TRIGGER refuse BEFORE INSERT ON decisions WHEN NEW.resource = 'refused' \
+        "CREATE TRIGGER refuse BEFORE INSERT ON decision_batches WHEN NEW.last_at >= 600000000 \
          BEGIN SELECT RAISE(ABORT, 'refused'); END",
         "ALTER TABLE decisions ADD CHECK (resource <> 'refused')",
     )
     .await;
-    let bad = StoredRecord { resource: "refused".into(), ..record(2) };
-    let error = test.store.append_records(&[record(1), bad, record(3)]).await.unwrap_err();
+    let mut records: Vec<_> = (0..1_000).map(record).collect();
+    records.push(StoredRecord { resource: "refused".into(), ..record(1_000) });
+    let error = test.store.append_records(&records).await.unwrap_err();
     assert!(matches!(error, StoreError::Failed { .. }), "{error:?}");
     assert!(list(&test, &RecordFilter::default()).await.is_empty());
 }
@@ -85,6 +88,34 @@ async fn a_large_batch_is_kept(test: TestStore) {
     for record in [&records[0], &records[4_999]] {
         assert_eq!(test.store.get_record(record.id).await.unwrap().as_ref(), Some(&record.bytes));
     }
+}
+
+async fn a_batch_that_comes_again_in_other_company_is_kept_once(test: TestStore) {
+    let records: Vec<_> = (0..700).map(record).collect();
+    test.store.append_records(&records[..600]).await.unwrap();
+    test.store.append_records(&records[300..]).await.unwrap();
+    let listed = list(&test, &RecordFilter::default()).await;
+    let expected: Vec<_> = records.iter().rev().map(|record| record.bytes.clone()).collect();
+    assert_eq!(listed, expected);
+}
+
+async fn batches_that_overlap_in_time_are_listed_as_one(test: TestStore) {
+    let mut records: Vec<_> = (0..60).map(|number| record(number * 7 % 20)).collect();
+    for batch in records.chunks(5) {
+        test.store.append_records(batch).await.unwrap();
+    }
+    records.sort_by_key(|record| std::cmp::Reverse((record.at, record.id)));
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let request = PageRequest { size: 7, after };
+        let page = test.store.list_records(&RecordFilter::default(), &request).await.unwrap();
+        seen.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, records.into_iter().map(|record| record.bytes).collect::<Vec<_>>());
 }
 
 async fn records_are_listed_newest_first(test: TestStore) {

@@ -1,0 +1,235 @@
+//! A batch of audit records in one row: how it is packed, and how it is read again.
+//!
+//! The body is a byte for its form, then the packed records, compressed with LZ4. Of each record it holds what lists
+//! are filtered by and the canonical bytes; the ids stand apart, in the same order. Stored for good: a new form is a new byte.
+
+use uuid::Uuid;
+
+use super::names::{self, Kind};
+use crate::model::{Effect, RecordFilter};
+use crate::store::{StoreError, StoredRecord};
+
+/// LZ4 block, its length before it in four bytes, little-endian.
+const LZ4: u8 = 1;
+
+const ALLOWED: u8 = 1;
+const HAS_PRINCIPAL: u8 = 2;
+
+/// A row to be.
+pub(super) struct Batch {
+    pub first_at: i64,
+    pub last_at: i64,
+    pub first_id: Uuid,
+    pub last_id: Uuid,
+    pub records: i64,
+    pub denials: i64,
+    pub names: Vec<u8>,
+    pub ids: Vec<u8>,
+    pub body: Vec<u8>,
+}
+
+impl Batch {
+    /// `None` for no records.
+    pub(super) fn of(records: &[&StoredRecord]) -> Option<Self> {
+        let ids = || records.iter().map(|record| record.id.uuid());
+        let times = || records.iter().map(|record| record.at.micros());
+        let denials = records.iter().filter(|record| record.effect == Effect::Deny).count();
+        let mut packed = Vec::with_capacity(records.len().saturating_mul(1_024));
+        records.iter().for_each(|record| pack(record, &mut packed));
+        let mut body = vec![LZ4];
+        body.extend(lz4_flex::compress_prepend_size(&packed));
+        Some(Self {
+            first_at: times().min()?,
+            last_at: times().max()?,
+            first_id: ids().min()?,
+            last_id: ids().max()?,
+            records: count(records.len()),
+            denials: count(denials),
+            names: names::filter(records.iter().flat_map(|record| names_of(record))),
+            ids: ids().flat_map(Uuid::into_bytes).collect(),
+            body,
+        })
+    }
+}
+
+fn count(records: usize) -> i64 {
+    i64::try_from(records).unwrap_or(i64::MAX)
+}
+
+fn names_of(record: &StoredRecord) -> impl Iterator<Item = (Kind, &str)> {
+    let principal = record.principal.as_deref().map(|name| (Kind::Principal, name));
+    let others = [
+        (Kind::Resource, record.resource.as_str()),
+        (Kind::Pep, record.pep.as_str()),
+        (Kind::Reason, record.reason.as_str()),
+    ];
+    principal.into_iter().chain(others)
+}
+
+/// Whether a batch with this filter over its names may hold a record that is wanted.
+pub(super) fn may_hold(names: &[u8], filter: &RecordFilter) -> bool {
+    let wanted = [
+        (Kind::Principal, filter.principal.as_deref()),
+        (Kind::Resource, filter.resource.as_deref()),
+        (Kind::Pep, filter.pep.as_ref().map(|pep| pep.as_str())),
+        (Kind::Reason, filter.reason.map(|reason| reason.as_str())),
+    ];
+    wanted.into_iter().all(|(kind, name)| name.is_none_or(|name| names::may_hold(names, kind, name)))
+}
+
+/// The ids of a batch, in its order.
+pub(super) fn ids(column: &[u8]) -> impl Iterator<Item = Uuid> {
+    column.as_chunks().0.iter().copied().map(Uuid::from_bytes)
+}
+
+/// One record of a batch.
+pub(super) struct Row<'a> {
+    pub id: Uuid,
+    pub at: i64,
+    allowed: bool,
+    pep: &'a str,
+    principal: Option<&'a str>,
+    resource: &'a str,
+    reason: &'a str,
+    pub bytes: &'a [u8],
+}
+
+impl Row<'_> {
+    /// Whether the record is wanted.
+    pub(super) fn fits(&self, filter: &RecordFilter) -> bool {
+        let effect = if self.allowed { Effect::Allow } else { Effect::Deny };
+        filter.principal.as_deref().is_none_or(|wanted| self.principal == Some(wanted))
+            && filter.resource.as_deref().is_none_or(|wanted| self.resource == wanted)
+            && filter.pep.as_ref().is_none_or(|wanted| self.pep == wanted.as_str())
+            && filter.reason.is_none_or(|wanted| self.reason == wanted.as_str())
+            && filter.effect.is_none_or(|wanted| effect == wanted)
+            && filter.from.is_none_or(|from| self.at >= from.micros())
+            && filter.until.is_none_or(|until| self.at < until.micros())
+    }
+}
+
+/// The packed records of a body.
+pub(super) fn open(body: &[u8]) -> Result<Vec<u8>, StoreError> {
+    match body.split_first() {
+        Some((&LZ4, packed)) => {
+            lz4_flex::decompress_size_prepended(packed).map_err(|error| corrupt(error.to_string()))
+        }
+        _ => Err(corrupt("its form is unknown")),
+    }
+}
+
+/// The records in what [`open`] gave, each with its id.
+pub(super) fn rows<'a>(
+    packed: &'a [u8],
+    ids: &'a [u8],
+) -> impl Iterator<Item = Result<Row<'a>, StoreError>> {
+    let mut rest = Rest(packed);
+    self::ids(ids).map(move |id| rest.row(id).ok_or_else(|| corrupt("it ends too early")))
+}
+
+fn corrupt(why: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { what: "a batch of audit records", why: why.into() }
+}
+
+fn pack(record: &StoredRecord, out: &mut Vec<u8>) {
+    let allowed = if record.effect == Effect::Allow { ALLOWED } else { 0 };
+    let named = if record.principal.is_some() { HAS_PRINCIPAL } else { 0 };
+    out.extend_from_slice(&record.at.micros().to_be_bytes());
+    out.push(allowed | named);
+    let principal = record.principal.as_deref().unwrap_or_default();
+    for text in [record.pep.as_str(), principal, record.resource.as_str(), record.reason.as_str()] {
+        put(text.as_bytes(), out);
+    }
+    put(&record.bytes, out);
+}
+
+// INVARIANT: `audit` keeps records far below what four bytes can count.
+fn put(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// What is not read yet. `None` means that it ends too early, or that a text is none.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn row(&mut self, id: Uuid) -> Option<Row<'a>> {
+        let at = i64::from_be_bytes(self.array()?);
+        let [flags] = self.array()?;
+        let (pep, principal, resource, reason) = (self.text()?, self.text()?, self.text()?, self.text()?);
+        let principal = (flags & HAS_PRINCIPAL != 0).then_some(principal);
+        let allowed = flags & ALLOWED != 0;
+        Some(Row { id, at, allowed, pep, principal, resource, reason, bytes: self.piece()? })
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn piece(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_be_bytes(self.array()?);
+        self.take(usize::try_from(length).ok()?)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.piece()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DecisionId, Reason, Timestamp};
+
+    fn record(seconds: i64, principal: Option<&str>) -> StoredRecord {
+        StoredRecord {
+            id: DecisionId::generate(),
+            at: Timestamp::from_seconds(seconds),
+            pep: "edge".parse().unwrap(),
+            principal: principal.map(Into::into),
+            resource: "orders/GET /orders/{id}".into(),
+            effect: if seconds % 2 == 0 { Effect::Allow } else { Effect::Deny },
+            enforced: true,
+            reason: if seconds % 2 == 0 { Reason::Allowed } else { Reason::NoMatchingPermit },
+            bytes: vec![7; usize::try_from(seconds).unwrap()],
+        }
+    }
+
+    #[test]
+    fn records_come_back_in_their_order() {
+        let records = [record(300, Some("User::dev/alice")), record(1, None), record(0, Some(""))];
+        let batch = Batch::of(&records.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!((batch.first_at, batch.last_at), (0, 300_000_000));
+        assert_eq!((batch.records, batch.denials), (3, 1));
+        assert!(batch.first_id < batch.last_id);
+        let packed = open(&batch.body).unwrap();
+        let rows: Vec<Row<'_>> = rows(&packed, &batch.ids).map(Result::unwrap).collect();
+        for (row, record) in rows.iter().zip(&records) {
+            assert_eq!((row.id, row.at), (record.id.uuid(), record.at.micros()));
+            assert_eq!((row.principal, row.bytes), (record.principal.as_deref(), record.bytes.as_slice()));
+        }
+        assert_eq!(rows.len(), records.len());
+    }
+
+    #[test]
+    fn nothing_makes_no_batch() {
+        assert!(Batch::of(&[]).is_none());
+    }
+
+    #[test]
+    fn a_body_that_is_none_is_an_error_and_no_panic() {
+        let records = [record(2, Some("User::dev/alice"))];
+        let batch = Batch::of(&records.iter().collect::<Vec<_>>()).unwrap();
+        assert!(open(&[]).is_err() && open(&[9, 1, 2]).is_err() && open(&[LZ4, 255, 255, 255, 255]).is_err());
+        let packed = open(&batch.body).unwrap();
+        for length in 0..packed.len() {
+            assert!(rows(&packed[..length], &batch.ids).any(|row| row.is_err()), "{length}");
+        }
+    }
+}
