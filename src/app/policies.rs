@@ -55,7 +55,7 @@ impl PolicySource {
         for warning in &compiled.warnings {
             tracing::warn!(%domain, "{warning}");
         }
-        let (digest, policies) = (compiled.snapshot.digest(), compiled.snapshot.policy_count());
+        let (digest, policies) = (compiled.snapshot.digest().clone(), compiled.snapshot.policy_count());
         let (snapshot, warnings) = (Arc::new(compiled.snapshot), compiled.warnings);
         let bundle = ActiveBundle { snapshot, activated_at: self.clock.now(), warnings };
         self.live.activate(domain, &bundle);
@@ -90,7 +90,7 @@ impl PolicySource {
     }
 
     fn is_live(&self, domain: &DomainId, digest: &BundleDigest) -> bool {
-        self.live.view().bundle(domain).is_some_and(|live| live.snapshot.digest() == *digest)
+        self.live.view().bundle(domain).is_some_and(|live| live.snapshot.digest() == digest)
     }
 
     /// Follows the files until told to stop. `reread` is how often they are read although nothing was told.
@@ -246,7 +246,7 @@ mod tests {
         }
 
         fn digest(&self) -> BundleDigest {
-            self.source.live.view().bundle(&DomainId::default()).unwrap().snapshot.digest()
+            self.source.live.view().bundle(&DomainId::default()).unwrap().snapshot.digest().clone()
         }
 
         async fn until(&self, mut fits: impl FnMut(&Self) -> bool) {

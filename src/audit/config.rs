@@ -11,8 +11,8 @@ use super::mask::MaskConfig;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Records that may wait to be stored, those of decisions under way included. A record takes 1 to 2 KiB of memory,
-    /// and never more than 48 KiB, whatever callers send.
+    /// Records that may wait to be stored, those of decisions under way included. A record takes about 1 KiB of memory,
+    /// and never more than 96 KiB, whatever callers send.
     pub queue: NonZeroUsize,
     /// Records stored at once at most, all or none.
     pub batch: NonZeroUsize,
@@ -45,8 +45,8 @@ impl Default for Config {
     fn default() -> Self {
         let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         Self {
-            queue: at_least_one(16_384),
-            batch: at_least_one(2_048),
+            queue: at_least_one(32_768),
+            batch: at_least_one(8_192),
             flush_interval: Duration::from_millis(100),
             drain_timeout: Duration::from_secs(10),
             when_full: WhenFull::Deny,

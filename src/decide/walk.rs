@@ -198,7 +198,8 @@ impl<'a> Walk<'a> {
         self.count();
         let signals = &self.decider.live.signals;
         let freshness = self.decider.live.freshness();
-        let risk = signals.assess(&self.about(), self.now, freshness);
+        let own = self.principal.as_deref().map(About::principal);
+        let risk = signals.assess(own.as_deref().into_iter().chain([&self.surroundings()]), self.now, freshness);
         self.note(|| format!("assess: score {}, level {}", risk.score, risk.level));
         if freshness == Freshness::Dead {
             self.refuse(Reason::SignalsUnavailable, "signals are past the hard bound of staleness");
@@ -259,13 +260,14 @@ impl<'a> Walk<'a> {
         self.located.as_ref().map_or(Sensitivity::default(), |located| located.endpoint.sensitivity)
     }
 
-    fn about(&self) -> About {
+    /// Where the call comes from.
+    fn surroundings(&self) -> About {
         About {
             device: self
                 .device_id()
                 .map(|id| Subject::Device { namespace: self.asked.caller.id.clone(), id: id.to_owned() }),
             prefix: self.source_ip().and_then(Subject::prefix_of),
-            ..self.principal.as_deref().map(About::principal).unwrap_or_default()
+            ..About::default()
         }
     }
 

@@ -3,6 +3,7 @@
 //! The key is the SHA-256 of the **whole** token; a cache keyed by a part (the signature, the `jti`) would answer for
 //! a token with another body. An entry is judged against `now` by the same [`Lifetime`] as a fresh token.
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use moka::sync::Cache;
@@ -26,11 +27,28 @@ struct Entry {
     lifetime: Lifetime,
 }
 
+/// The hash of a digest is a part of it. Only tokens that were verified get in, so nobody but an issuer could choose
+/// digests that are alike.
+#[derive(Debug, Default)]
+struct OfDigest(u64);
+
+impl Hasher for OfDigest {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Bounded by number and by approximate size; the least used go first.
 #[derive(Debug)]
 pub(super) struct TokenCache {
     /// Absent when the cache is switched off.
-    entries: Option<Cache<[u8; 32], Entry>>,
+    entries: Option<Cache<[u8; 32], Entry, BuildHasherDefault<OfDigest>>>,
 }
 
 impl TokenCache {
@@ -44,7 +62,7 @@ impl TokenCache {
         let entries = Cache::builder()
             .max_capacity(config.max_bytes)
             .weigher(move |_, entry: &Entry| weight(&entry.known).max(share))
-            .build();
+            .build_with_hasher(BuildHasherDefault::default());
         Self { entries: Some(entries) }
     }
 
@@ -66,7 +84,7 @@ impl TokenCache {
 
     /// How many tokens are kept, approximately.
     pub(super) fn len(&self) -> u64 {
-        self.entries.as_ref().map_or(0, Cache::entry_count)
+        self.entries.as_ref().map_or(0, |entries| entries.entry_count())
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
         tags: tags(claims, &issuer.claims.tags)?,
         token: Some(facts(token, kind, client_id)?),
         prepared: Prepared::default(),
+        subjects: Prepared::default(),
     };
     Ok(Known { principal, dropped })
 }

@@ -27,6 +27,6 @@ impl Management {
         }
         let revision = self.live.revision();
         let now = self.clock.now();
-        Ok((self.live.signals.assess(&about, now, self.live.freshness()), revision))
+        Ok((self.live.signals.assess([&about], now, self.live.freshness()), revision))
     }
 }

@@ -69,7 +69,7 @@ impl Management {
         let view = self.live.view();
         let status = |(domain, bundle): (&DomainId, &crate::decide::ActiveBundle)| BundleStatus {
             domain: domain.clone(),
-            digest: bundle.snapshot.digest(),
+            digest: bundle.snapshot.digest().clone(),
             policies: bundle.snapshot.policy_count(),
             activated_at: bundle.activated_at,
             warnings: bundle.warnings.clone(),

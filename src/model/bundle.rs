@@ -1,32 +1,33 @@
 //! A bundle: an immutable, content-addressed set of policy files.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 over a bundle's files; its name everywhere. Written `sha256:<hex>`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BundleDigest([u8; 32]);
+/// SHA-256 over a bundle's files; its name everywhere. Written `sha256:<hex>`, and kept so: every answer names it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleDigest(Arc<str>);
 
 impl BundleDigest {
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(format!("sha256:{}", hex::encode(bytes)).into())
     }
 
-    pub const fn bytes(&self) -> &[u8; 32] {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl fmt::Display for BundleDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
+        f.write_str(&self.0)
     }
 }
 
 impl fmt::Debug for BundleDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(&self.0)
     }
 }
 
@@ -68,7 +69,7 @@ impl BundleSource {
                 hash.update(part.as_bytes());
             }
         }
-        BundleDigest(hash.finalize().into())
+        BundleDigest::from_bytes(hash.finalize().into())
     }
 }
 

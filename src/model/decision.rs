@@ -1,5 +1,6 @@
 //! The answer: an effect with exactly one reason, and what a PEP needs to act on it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::bundle::BundleDigest;
@@ -208,7 +209,7 @@ pub struct Decision {
     /// False only for a refusal about an API in observe mode.
     pub enforced: bool,
     /// Safe to show to the caller's own users.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// The determining policies, sorted.
     pub policies: Vec<PolicyId>,
     pub obligations: Vec<Obligation>,

@@ -179,6 +179,11 @@ uuid_id!(
 );
 
 impl DecisionId {
+    /// Its outward form, made without the formatting machinery: every answer carries one.
+    pub fn text(self) -> String {
+        self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+    }
+
     /// A fresh id for a decision made at this moment (UUIDv7, RFC 9562). Unlike [`DecisionId::generate`] it neither
     /// asks the operating system for the time nor takes a lock to be ordered within a millisecond.
     pub fn at(now: Timestamp) -> Self {

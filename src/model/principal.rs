@@ -160,6 +160,8 @@ pub struct Principal {
     pub token: Option<TokenFacts>,
     /// What policies read of it, made ready once.
     pub prepared: Prepared,
+    /// The subjects that signals may be about, made ready once.
+    pub subjects: Prepared,
 }
 
 impl Principal {
@@ -174,6 +176,7 @@ impl Principal {
             tags: BTreeMap::new(),
             token: None,
             prepared: Prepared::default(),
+            subjects: Prepared::default(),
         }
     }
 

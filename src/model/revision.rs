@@ -19,6 +19,18 @@ impl Revision {
         Self { epoch, number }
     }
 
+    /// Its outward form, made without the formatting machinery: every answer carries one.
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(40);
+        for nibble in (0..16).rev() {
+            // Four bits are always a digit.
+            text.extend(char::from_digit((self.epoch >> (nibble * 4) & 0xf) as u32, 16));
+        }
+        text.push('.');
+        text.push_str(itoa::Buffer::new().format(self.number));
+        text
+    }
+
     /// Whether a replica standing at `self` has seen everything up to `wanted`.
     /// Never true across epochs: after a restore nothing is known about the old numbers.
     pub fn covers(self, wanted: Self) -> bool {
@@ -28,7 +40,7 @@ impl Revision {
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}.{}", self.epoch, self.number)
+        f.write_str(&self.text())
     }
 }
 

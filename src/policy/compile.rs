@@ -332,7 +332,7 @@ mod tests {
         let facts = snapshot.policies().next().unwrap();
         assert_eq!((facts.effect, facts.file.as_str(), facts.line), (PolicyEffect::Forbid, "a.cedar", 2));
         assert_eq!(facts.annotations["owner"], "x");
-        assert_eq!(snapshot.digest(), source.digest());
+        assert_eq!(*snapshot.digest(), source.digest());
     }
 
     proptest! {

@@ -32,7 +32,7 @@ pub struct Evaluation {
     /// With [`Reason::RateLimited`].
     pub retry_after: Option<Duration>,
     /// The `@reason` of the first determining policy that has one, fit for a header.
-    pub message: Option<String>,
+    pub message: Option<Arc<str>>,
     /// Every policy that failed to evaluate, sorted, with Cedar's words: for operators, not for callers.
     pub policy_errors: Vec<(PolicyId, String)>,
     /// With [`Reason::Internal`]: why the request could not even be put to the policies.

@@ -3,6 +3,7 @@
 //! Each annotation is checked when the bundle is compiled, so that a typing error is a message with a line and not
 //! a gap. [`ANNOTATIONS`] is the one table of their names. Which of them count in one decision is `evaluate`'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Obligation, PolicyId};
@@ -57,7 +58,7 @@ pub(super) struct Terms {
     pub remedy: Option<Remedy>,
     pub obligations: Vec<Obligation>,
     /// `@reason`, cleaned.
-    pub reason: Option<String>,
+    pub reason: Option<Arc<str>>,
 }
 
 /// An annotation that cannot be meant as it is written.
@@ -94,7 +95,7 @@ pub(super) fn read<'a>(
         }
     }
     if bad.is_empty() {
-        Ok(Terms { remedy, obligations, reason: value("reason").map(clean) })
+        Ok(Terms { remedy, obligations, reason: value("reason").map(|text| clean(text).into()) })
     } else {
         Err(bad)
     }

@@ -32,8 +32,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn digest(&self) -> BundleDigest {
-        self.digest
+    pub fn digest(&self) -> &BundleDigest {
+        &self.digest
     }
 
     /// Whether any policy may read `context.rate`. An answer then rests on a number that each call changes, also

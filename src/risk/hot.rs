@@ -45,10 +45,14 @@ pub struct About {
 }
 
 impl About {
-    /// The subjects that a principal has by its credential; device and network are the caller's to add.
+    /// The subjects that a principal has by its credential, made once; what the call comes from is its caller's to add.
     ///
     /// Anonymous callers have none: they share one name and nothing else.
-    pub fn principal(principal: &Principal) -> Self {
+    pub fn principal(principal: &Principal) -> Arc<Self> {
+        principal.subjects.get_or_prepare(0, || Self::of_principal(principal))
+    }
+
+    fn of_principal(principal: &Principal) -> Self {
         if principal.is_anonymous() {
             return Self::default();
         }
@@ -145,11 +149,17 @@ impl Signals {
         self.len()
     }
 
-    /// The risk of one call at one moment.
-    pub fn assess(&self, about: &About, now: Timestamp, freshness: Freshness) -> Risk {
+    /// The risk of one call at one moment, by all that it is about.
+    pub fn assess<'a>(
+        &self,
+        about: impl IntoIterator<Item = &'a About>,
+        now: Timestamp,
+        freshness: Freshness,
+    ) -> Risk {
         let map = self.by_subject.load();
         let map = map.pin();
-        let ledgers = about.subjects().filter_map(|(place, subject)| Some((place, map.get(subject)?)));
+        let subjects = about.into_iter().flat_map(About::subjects);
+        let ledgers = subjects.filter_map(|(place, subject)| Some((place, map.get(subject)?)));
         assess::assess(ledgers, now, freshness)
     }
 

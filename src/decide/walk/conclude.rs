@@ -25,7 +25,7 @@ impl Walk<'_> {
         decision.challenge = self.challenge(reason);
         decision.principal = self.principal.as_ref().map(|principal| principal.id.clone());
         decision.endpoint = self.located.as_ref().map(|located| located.endpoint.id.clone());
-        decision.bundle = self.bundle();
+        decision.bundle = self.bundle().cloned();
         decision.risk.clone_from(&self.risk);
         decision.reuse_for = self.reuse_for(reason);
         if let Some(evaluation) = self.evaluation.as_ref().filter(|said| said.reason == reason) {
@@ -33,7 +33,7 @@ impl Walk<'_> {
             decision.obligations.clone_from(&evaluation.obligations);
             decision.retry_after = evaluation.retry_after;
             if let Some(message) = &evaluation.message {
-                decision.message.clone_from(message);
+                decision.message = Cow::Owned(message.as_ref().to_owned());
             }
         }
         decision.explanation = self.steps.take().map(|steps| Explanation {
@@ -53,7 +53,7 @@ impl Walk<'_> {
             id,
             reason,
             enforced: true,
-            message: message(reason).to_owned(),
+            message: message(reason).into(),
             policies: Vec::new(),
             obligations: Vec::new(),
             challenge: None,
@@ -127,7 +127,7 @@ impl Walk<'_> {
         self.refusals.first().map(|refusal| refusal.reason).or(policies_say)
     }
 
-    pub fn bundle(&self) -> Option<BundleDigest> {
+    pub fn bundle(&self) -> Option<&BundleDigest> {
         self.view.bundle(&self.domain).map(|bundle| bundle.snapshot.digest())
     }
 

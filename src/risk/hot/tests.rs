@@ -62,7 +62,7 @@ fn holding(signals: &[Signal]) -> Signals {
 }
 
 fn assess(signals: &[Signal]) -> Risk {
-    holding(signals).assess(&about(), now(), Freshness::Fresh)
+    holding(signals).assess([&about()], now(), Freshness::Fresh)
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn applying_twice_changes_nothing_and_a_refresh_replaces() {
     let later = now().plus(HOUR);
     assert_eq!(state.apply(&Signal { observed_at: later, ..one }), Applied::Refreshed);
     assert_eq!(state.len(), 1);
-    assert_eq!(state.assess(&about(), later, Freshness::Fresh).score, 17);
+    assert_eq!(state.assess([&about()], later, Freshness::Fresh).score, 17);
 }
 
 #[test]
@@ -164,11 +164,11 @@ fn replacing_forgets_what_was_held() {
 #[test]
 fn stale_signals_are_at_least_medium() {
     let state = holding(&[signal(1, ALICE, "new_device")]);
-    let stale = state.assess(&about(), now(), Freshness::Stale);
+    let stale = state.assess([&about()], now(), Freshness::Stale);
     assert_eq!((stale.score, stale.level, stale.stale), (17, RiskLevel::Medium, true));
-    assert!(stale.confidence < state.assess(&about(), now(), Freshness::Fresh).confidence);
-    assert_eq!(state.assess(&About::default(), now(), Freshness::Dead).level, RiskLevel::Medium);
-    let critical = holding(&[signal(1, SESSION, "token_replay")]).assess(&about(), now(), Freshness::Stale);
+    assert!(stale.confidence < state.assess([&about()], now(), Freshness::Fresh).confidence);
+    assert_eq!(state.assess([&About::default()], now(), Freshness::Dead).level, RiskLevel::Medium);
+    let critical = holding(&[signal(1, SESSION, "token_replay")]).assess([&about()], now(), Freshness::Stale);
     assert_eq!(critical.level, RiskLevel::Critical);
 }
 
@@ -177,9 +177,9 @@ fn pruning_changes_no_score() {
     let brief = Signal { life: SignalLife::HalfLife(HOUR), ..signal(1, ALICE, "new_network") };
     let state = holding(&[brief, signal(2, ALICE, "token_replay"), signal(3, SESSION, "token_replay")]);
     let later = now().plus(24 * HOUR);
-    let before = state.assess(&about(), later, Freshness::Fresh);
+    let before = state.assess([&about()], later, Freshness::Fresh);
     assert_eq!((state.prune(now()), state.prune(later)), (0, 1));
-    assert_eq!(state.assess(&about(), later, Freshness::Fresh), before);
+    assert_eq!(state.assess([&about()], later, Freshness::Fresh), before);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn an_explanation_accounts_for_every_signal() {
     let facts = [signal(6, DEVICE, "device_lost"), signal(3, ALICE, "idp_risk_low")];
     let state = holding(&[&[signal(1, ALICE, "new_network"), weak, old, faded], &facts[..]].concat());
     let explained = state.explain(&about(), now(), Freshness::Fresh);
-    assert_eq!(explained.risk, state.assess(&about(), now(), Freshness::Fresh));
+    assert_eq!(explained.risk, state.assess([&about()], now(), Freshness::Fresh));
     let standing = |number: u128| {
         let id = SignalId::from_uuid(Uuid::from_u128(number));
         explained.contributions.iter().find(|one| one.signal.id == id).unwrap().standing
@@ -213,9 +213,9 @@ fn an_explanation_accounts_for_every_signal() {
 
 #[test]
 fn the_subjects_of_a_principal_come_from_its_token() {
-    assert_eq!(About::principal(&Principal::anonymous()), About::default());
+    assert_eq!(*About::principal(&Principal::anonymous()), About::default());
     let bare = About::principal(&Principal::bare("User::dev/alice".parse().unwrap()));
-    assert_eq!(bare, About { principal: Some(ALICE.parse().unwrap()), ..About::default() });
+    assert_eq!(*bare, About { principal: Some(ALICE.parse().unwrap()), ..About::default() });
 }
 
 /// Signals about the subjects of the call, each with an id of its own.
@@ -253,7 +253,7 @@ proptest! {
             left.apply(&gone);
             right.apply(&gone);
         }
-        let state = |signals: &Signals| signals.assess(&about(), now(), Freshness::Fresh);
+        let state = |signals: &Signals| signals.assess([&about()], now(), Freshness::Fresh);
         prop_assert_eq!(state(&left), state(&right));
         let loaded = holding(&[]);
         loaded.replace_all(ordered);
@@ -283,7 +283,7 @@ proptest! {
     fn time_alone_never_raises_the_score(mut all in signals(), hours in 0..500u64) {
         all.retain(|signal| signal.kind != "fresh_step_up");
         let state = holding(&all);
-        let later = state.assess(&about(), now().plus(Duration::from_secs(600 * hours)), Freshness::Fresh);
-        prop_assert!(later.score <= state.assess(&about(), now(), Freshness::Fresh).score);
+        let later = state.assess([&about()], now().plus(Duration::from_secs(600 * hours)), Freshness::Fresh);
+        prop_assert!(later.score <= state.assess([&about()], now(), Freshness::Fresh).score);
     }
 }
