@@ -41,9 +41,21 @@ fn main() -> Result<()> {
         medians.push(median);
         cold(&clock, &snapshot)?;
     }
+    links(&clock)?;
     if let [least, .., most] = medians.as_slice() {
         println!("cost at 100,000 over cost at 10: {:.2}", *most as f64 / (*least).max(1) as f64);
     }
+    Ok(())
+}
+
+/// A hundred thousand links of one template, of which one matters.
+fn links(clock: &SystemClock) -> Result<()> {
+    let (before, started) = (resident_bytes()?, clock.monotonic());
+    let snapshot = compile(&linked(100_000)?)?;
+    let (took, grown) = (clock.monotonic() - started, resident_bytes()?.saturating_sub(before));
+    let call = Sample::new("orders", "GET", "/orders/{id}")?;
+    report(clock, "100000 links of one template, 1 candidate", &snapshot, &call);
+    println!("    compiled in {} ms, resident memory +{} KiB", took.as_millis(), grown / 1024);
     Ok(())
 }
 
@@ -123,6 +135,23 @@ fn synthetic(count: usize) -> Result<BundleSource> {
         writeln!(text, "@id(\"other-{number}\") permit({scope}) when {{ context has token }} {when};")?;
     }
     Ok(BundleSource::new(vec![SourceFile { path: "all.cedar".into(), text }]))
+}
+
+/// One template about a principal and a service, linked for alice and for others.
+fn linked(count: usize) -> Result<BundleSource> {
+    let template = "@id(\"reads\") permit(principal == ?principal, action, resource in ?resource) when { context.risk.level < 3 };";
+    let mut links = String::from("[");
+    for number in 0..count {
+        let (comma, who) =
+            if number == 0 { ("", "alice".to_owned()) } else { (",", format!("user-{number}")) };
+        write!(
+            links,
+            "{comma}{{\"template_id\":\"reads\",\"link_id\":\"link-{number}\",\"args\":{{\"?principal\":\"api::User::\\\"dev/{who}\\\"\",\"?resource\":\"api::Service::\\\"orders\\\"\"}}}}"
+        )?;
+    }
+    links.push(']');
+    let file = |path: &str, text: String| SourceFile { path: path.into(), text };
+    Ok(BundleSource::new(vec![file("t.cedar", template.to_owned()), file("cedartemplatelinks.json", links)]))
 }
 
 struct Sample {

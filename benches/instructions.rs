@@ -2,207 +2,34 @@
 //!
 //! Wall-clock times of shared machines are noise; instructions are not. `scripts/bench-instructions` runs this under
 //! callgrind, counts only what happens inside [`one_decision`], and compares with `benches/instructions.toml`.
-//! With `--time` it tells times instead, for a first look without callgrind.
+//! With `--time` it tells times instead, and with `--steps` those of each step, for a look without callgrind.
 
-use std::collections::BTreeSet;
-use std::hint::black_box;
+mod decider;
+
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use deodar::app::dev_issuer::{DevIssuer, MintRequest};
-use deodar::app::{App, Config};
-use deodar::decide::{ActiveBundle, Asked, Deadline, Decider};
-use deodar::model::{
-    ApiCall, ApiGrant, BundleSource, Client, Clock, Credential, DomainId, Effect, Grants, Query, Question,
-    Role, SourceFile, SystemClock, Timestamp, TokenKind,
-};
-use deodar::policy::{Limits, Snapshot};
+use decider::{Bench, MOST_DECISIONS};
+use deodar::model::Effect;
+use mimalloc::MiMalloc;
 
-/// Fewer than the audit queue holds: nobody empties it here.
-const MOST_DECISIONS: usize = 10_000;
-
-/// The action of the question, and of the fillers.
-const GET: &str = "api::Action::\"GET\"";
-
-/// Policies in one file, about as many as people would write.
-const IN_ONE_FILE: usize = 200;
-
-/// Policies that can never apply to the question asked are still policies: each names another role, endpoint or API.
-fn fillers(count: usize) -> Vec<SourceFile> {
-    let filler = |number: usize| {
-        let scope = match number % 4 {
-            0 => format!(
-                "principal == api::User::\"dev/u{number}\", action == {GET}, resource in api::Service::\"orders\""
-            ),
-            1 => format!(
-                "principal is api::User in api::Role::\"r{number}\", action == {GET}, resource in api::Service::\"accounts\""
-            ),
-            2 => format!(
-                "principal is api::User in api::Group::\"g{number}\", action == {GET}, resource is api::Endpoint"
-            ),
-            _ => format!(
-                "principal is api::Workload, action == {GET}, resource == api::Endpoint::\"other/GET /{number}\""
-            ),
-        };
-        format!("@id(\"filler-{number}\")\npermit ({scope});\n")
-    };
-    let file = |first: usize| SourceFile {
-        path: format!("fillers-{first}.cedar"),
-        text: (first..count.min(first + IN_ONE_FILE)).map(filler).collect(),
-    };
-    (0..count).step_by(IN_ONE_FILE).map(file).collect()
-}
-
-/// The shipped policies and those of the demo, filled up to `count`.
-fn snapshot(count: usize) -> anyhow::Result<Snapshot> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["policies/zero-trust", "policies/demo"].map(|folder| root.join(folder));
-    let limits = Limits { max_bundle_bytes: usize::MAX, max_policies: usize::MAX };
-    let shipped = deodar::policy::directory::read(&folders, &limits)?;
-    let mut files = if count < 20 { small(&shipped) } else { shipped.files().to_vec() };
-    let written = files.iter().map(|file| file.text.matches("@id(").count()).sum();
-    files.extend(fillers(count.saturating_sub(written)));
-    let compiled = Snapshot::compile(&BundleSource::new(files), &limits, None);
-    let (snapshot, _) = compiled.map_err(|errors| anyhow::anyhow!("{}", errors.rendered()))?;
-    ensure!(snapshot.policy_count() == count, "{} policies instead of {count}", snapshot.policy_count());
-    Ok(snapshot)
-}
-
-/// Those of the shipped files that can apply to the question, so that few and many policies have the same candidates.
-fn small(shipped: &BundleSource) -> Vec<SourceFile> {
-    let applying = [
-        "orders.cedar",
-        "unmet-scopes.cedar",
-        "undeclared-endpoints.cedar",
-        "unbound-tokens.cedar",
-        "stale-signals.cedar",
-        "long-lived-tokens.cedar",
-    ];
-    let applies = |file: &&SourceFile| applying.iter().any(|name| file.path.ends_with(name));
-    shipped.files().iter().filter(applies).cloned().collect()
-}
-
-/// A server that listens but serves nobody.
-struct Bench {
-    app: App,
-    clock: Arc<dyn Clock>,
-    gateway: Client,
-    queries: Vec<Query>,
-    _folder: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn new(policies: usize) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let app = App::build(config(folder.path())?, Arc::clone(&clock)).await?;
-        let snapshot = Arc::new(snapshot(policies)?);
-        let bundle = ActiveBundle { snapshot, activated_at: clock.now(), warnings: Vec::new() };
-        app.live().activate(&DomainId::default(), &bundle);
-        let queries = queries(folder.path(), clock.now())?;
-        Ok(Self { app, gateway: gateway(clock.now())?, clock, queries, _folder: folder })
-    }
-
-    fn decide(&self, turn: usize) -> anyhow::Result<Effect> {
-        let query = self.queries.get(turn % self.queries.len()).context("there are no queries")?.clone();
-        let decider = self.app.decider();
-        let arrival = decider.arrive();
-        let deadline = Deadline::after(arrival.at, None, decider.config());
-        let (patience, overloaded) = (decider.config().at_least_wait, arrival.overloaded);
-        let asked = Asked { caller: &self.gateway, rpc: "bench", deadline, patience, overloaded };
-        Ok(one_decision(decider, asked, query))
-    }
-}
-
-/// INVARIANT: what is counted happens in here, and nothing else does. The name is known to the script.
-#[inline(never)]
-fn one_decision(decider: &Decider, asked: Asked<'_>, query: Query) -> Effect {
-    let decision = futures::executor::block_on(decider.decide(asked, black_box(query)));
-    black_box(decision).effect()
-}
-
-fn config(folder: &Path) -> anyhow::Result<Config> {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let file = folder.join("deodar.toml");
-    let text = format!(
-        "development = true
-data_dir = {folder:?}
-server = {{ decisions = \"127.0.0.1:0\", management = \"127.0.0.1:0\" }}
-policy.domains.default.directories = [\"{root}/policies/zero-trust\", \"{root}/policies/demo\"]
-[[inventory.apis]]
-id = \"orders\"
-openapi = \"{root}/policies/demo/orders.openapi.yaml\"
-hosts = [\"orders.example.com\"]
-[[inventory.apis]]
-id = \"accounts\"
-openapi = \"{root}/policies/demo/accounts.openapi.yaml\"
-hosts = [\"accounts.example.com\"]
-"
-    );
-    std::fs::write(&file, text)?;
-    Ok(Config::load(Some(&file))?)
-}
-
-fn gateway(now: Timestamp) -> anyhow::Result<Client> {
-    Ok(Client {
-        id: "bench".parse()?,
-        display_name: String::new(),
-        roles: BTreeSet::from([Role::Gateway]),
-        grants: Grants {
-            apis: ApiGrant::All,
-            domains: BTreeSet::from([DomainId::default()]),
-            assertions: BTreeSet::new(),
-            explain: false,
-            max_reuse: Duration::ZERO,
-        },
-        key_sha256: [0; 32],
-        created_by: "bench".parse()?,
-        created_at: now,
-        revoked_at: None,
-    })
-}
-
-/// Clerks read orders; each has a token of their own.
-fn queries(folder: &Path, now: Timestamp) -> anyhow::Result<Vec<Query>> {
-    let issuer = DevIssuer::open(folder)?;
-    let query = |number: usize| {
-        let mut token = MintRequest::new(TokenKind::User, format!("clerk-{number}"), now);
-        token.roles = vec!["clerk".to_owned()];
-        token.scopes = vec!["orders:read".to_owned()];
-        token.session = Some(format!("session-{number}"));
-        let call = ApiCall {
-            method: "GET".to_owned(),
-            host: "orders.example.com".to_owned(),
-            path: format!("/orders/{number}?page=2"),
-            secure: true,
-            ..ApiCall::default()
-        };
-        Ok(Query {
-            credential: Credential::Bearer(issuer.mint(&token)?),
-            question: Question::Call(call),
-            source_ip: None,
-            device: None,
-            explain: false,
-            at_least: None,
-            trace_id: None,
-        })
-    };
-    (0..8).map(query).collect()
-}
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 struct Arguments {
     policies: usize,
     decisions: usize,
     time: bool,
+    steps: bool,
     /// Where to tell that everything is prepared; then wait for a line on standard input.
     ready: Option<PathBuf>,
 }
 
 fn arguments() -> anyhow::Result<Arguments> {
-    let mut parsed = Arguments { policies: 1_000, decisions: 100, time: false, ready: None };
+    let mut parsed = Arguments { policies: 1_000, decisions: 100, time: false, steps: false, ready: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
@@ -211,6 +38,7 @@ fn arguments() -> anyhow::Result<Arguments> {
             "--decisions" => parsed.decisions = value()?.parse()?,
             "--ready" => parsed.ready = Some(value()?.into()),
             "--time" => parsed.time = true,
+            "--steps" => parsed.steps = true,
             "--bench" => {} // Cargo says so.
             _ => bail!("unknown argument {argument}"),
         }
@@ -231,6 +59,9 @@ fn main() -> anyhow::Result<()> {
         std::fs::write(file, std::process::id().to_string())?;
         io::stdin().read_line(&mut String::new())?;
     }
+    if arguments.steps {
+        return tell_steps(&bench, arguments.decisions);
+    }
     let mut times = Vec::with_capacity(arguments.decisions);
     for turn in 0..arguments.decisions {
         let begin = bench.clock.monotonic();
@@ -242,6 +73,25 @@ fn main() -> anyhow::Result<()> {
     if arguments.time {
         let (policies, p50, p99) = (arguments.policies, at(50), at(99));
         writeln!(io::stdout(), "{{\"policies\": {policies}, \"p50_ns\": {p50}, \"p99_ns\": {p99}}}")?;
+    }
+    Ok(())
+}
+
+/// The median of each step, in nanoseconds; reading the clock is a part of each.
+fn tell_steps(bench: &Bench, decisions: usize) -> anyhow::Result<()> {
+    let mut steps: Vec<(&str, Vec<Duration>)> = Vec::new();
+    for turn in 0..decisions {
+        for (number, (name, took)) in bench.time_steps(turn)?.into_iter().enumerate() {
+            match steps.get_mut(number) {
+                Some((_, times)) => times.push(took),
+                None => steps.push((name, vec![took])),
+            }
+        }
+    }
+    for (name, times) in &mut steps {
+        times.sort_unstable();
+        let at = |percent: usize| times.get(times.len() * percent / 100).map_or(0, Duration::as_nanos);
+        writeln!(io::stdout(), "{{\"step\": \"{name}\", \"p50_ns\": {}, \"p99_ns\": {}}}", at(50), at(99))?;
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! The native door: `deodar.decision.v1`.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::pb::decision as pb;
 use super::pb::decision::decision_service_server::DecisionService;
 use super::{status, wire};
 use crate::decide::{Arrival, Asked, Deadline, Decider};
-use crate::model::{Client, Credential, DeviceFacts, Query, Question, Revision};
+use crate::model::{Client, Query, Question};
 
 const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
 const BATCH: &str = "/deodar.decision.v1.DecisionService/BatchCheck";
@@ -50,55 +49,31 @@ impl Native {
     }
 }
 
-/// What all questions of one message share.
-#[derive(Clone)]
-struct Shared {
-    credential: Credential,
-    source_ip: Option<IpAddr>,
-    device: Option<DeviceFacts>,
-    explain: bool,
-    at_least: Option<Revision>,
-    trace_id: Option<String>,
-}
-
-impl Shared {
-    fn query(self, question: Question) -> Query {
-        let Self { credential, source_ip, device, explain, at_least, trace_id } = self;
-        Query { credential, question, source_ip, device, explain, at_least, trace_id }
-    }
-}
-
 /// The query of a message. A field that cannot be read makes the question unreadable, and so denied.
 fn query(request: pb::CheckRequest) -> Query {
     let pb::CheckRequest { credentials, question, source, device, explain, at_least, trace_id } = request;
-    let batch = pb::BatchCheckRequest {
-        credentials,
-        questions: Vec::new(),
-        source,
-        device,
-        explain,
-        at_least,
-        trace_id,
-    };
-    let (shared, unreadable) = shared(batch);
-    let question = unreadable.map_or_else(|| wire::question(question), Question::Unreadable);
-    shared.query(question)
+    let questions = Vec::new();
+    let batch = pb::BatchCheckRequest { credentials, questions, source, device, explain, at_least, trace_id };
+    let (mut query, unreadable) = shared(batch);
+    query.question = unreadable.map_or_else(|| wire::question(question), Question::Unreadable);
+    query
 }
 
-/// What the questions share, and what of it cannot be read.
-fn shared(request: pb::BatchCheckRequest) -> (Shared, Option<String>) {
+/// What all questions of one message share, as a query without a question yet; and what of it cannot be read.
+fn shared(request: pb::BatchCheckRequest) -> (Query, Option<String>) {
     let source = wire::source(request.source);
     let at_least = wire::at_least(&request.at_least);
     let unreadable = source.as_ref().err().or(at_least.as_ref().err()).cloned();
-    let shared = Shared {
+    let query = Query {
         credential: wire::credential(request.credentials),
+        question: Question::Unreadable(String::new()),
         source_ip: source.unwrap_or_default(),
         device: request.device.map(wire::device),
         explain: request.explain,
         at_least: at_least.unwrap_or_default(),
         trace_id: wire::trace_id(request.trace_id),
     };
-    (shared, unreadable)
+    (query, unreadable)
 }
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamCheckResponse, Status>> + Send>>;
@@ -112,7 +87,7 @@ impl DecisionService for Native {
         let caller = caller(&request)?;
         let arrival = self.arrival(&mut request);
         let asked = self.asked(&caller, CHECK, &arrival, grpc_timeout(request.metadata()));
-        let decision = self.decider.decide(asked, query(request.into_inner())).await;
+        let decision = self.decider.decide(asked, &query(request.into_inner())).await;
         Ok(Response::new(pb::CheckResponse { decision: Some(wire::decision(decision)) }))
     }
 
@@ -130,14 +105,14 @@ impl DecisionService for Native {
             let why = format!("{} questions in one batch, at most {most} are taken", questions.len());
             return Err(status::invalid_call("questions", why));
         }
-        let (shared, unreadable) = shared(request);
+        let (mut query, unreadable) = shared(request);
         let mut decisions = Vec::with_capacity(questions.len());
         for question in questions {
-            let question = match &unreadable {
+            query.question = match &unreadable {
                 Some(why) => Question::Unreadable(why.clone()),
                 None => wire::question(Some(question)),
             };
-            let decision = self.decider.decide(asked, shared.clone().query(question)).await;
+            let decision = self.decider.decide(asked, &query).await;
             decisions.push(wire::decision(decision));
             // The first question has waited for the wanted revision; the others need not wait again.
             asked.patience = Duration::ZERO;
@@ -182,7 +157,7 @@ async fn answer(
     let deadline = Deadline::after(arrival.at, timeout, decider.config());
     let (patience, overloaded) = (decider.config().at_least_wait, arrival.overloaded);
     let asked = Asked { caller: &caller, rpc: STREAM, deadline, patience, overloaded };
-    let decision = decider.decide(asked, query(request.unwrap_or_default())).await;
+    let decision = decider.decide(asked, &query(request.unwrap_or_default())).await;
     Ok(pb::StreamCheckResponse { id, decision: Some(wire::decision(decision)) })
 }
 

@@ -210,7 +210,8 @@ pub(super) fn clean(text: &mut Cow<'_, str>, bound: usize) {
     let kept = text.get(..end).unwrap_or_default();
     // In UTF-8 the bytes of all control characters begin with one of these, and few other characters do.
     // Without an early end, so that the compiler looks at many bytes at once.
-    let suspect = kept.bytes().fold(false, |found, byte| found | (byte < 0x20 || byte == 0x7f || byte == 0xc2));
+    let suspect =
+        kept.bytes().fold(false, |found, byte| found | (byte < 0x20 || byte == 0x7f || byte == 0xc2));
     if !cut && !suspect {
         return;
     }

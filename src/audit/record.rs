@@ -158,7 +158,8 @@ impl<'a> Decoder<'a> {
     fn text(&mut self) -> Result<Cow<'static, str>, AuditError> {
         let length = self.length()?;
         let text = std::str::from_utf8(self.take(length)?);
-        text.map(|text| Cow::Owned(text.to_owned())).map_err(|_| AuditError::Unreadable("a text is not UTF-8"))
+        text.map(|text| Cow::Owned(text.to_owned()))
+            .map_err(|_| AuditError::Unreadable("a text is not UTF-8"))
     }
 
     fn parsed<T: FromStr>(&mut self, trouble: &'static str) -> Result<T, AuditError> {

@@ -86,9 +86,9 @@ impl Decider {
     /// Decides one query. It cannot fail, and awaits nothing but a revision that the caller asked to wait for.
     ///
     /// Dropping the future before it is done records a denial as `deadline_exceeded`.
-    pub async fn decide(&self, asked: Asked<'_>, query: Query) -> Decision {
-        let guard = RecordGuard::new(self, &asked, &query);
-        let late = self.catch_up(&asked, &query).await;
+    pub async fn decide(&self, asked: Asked<'_>, query: &Query) -> Decision {
+        let guard = RecordGuard::new(self, &asked, query);
+        let late = self.catch_up(&asked, query).await;
         match self.recorder.reserve() {
             Ok(slot) if !asked.overloaded => guard.record(slot, late),
             _ => guard.overloaded(),
@@ -107,6 +107,34 @@ impl Decider {
         walk.evaluate(); //                              5
         walk.conclude(); //                              6
         walk //                                          7 record: the guard
+    }
+
+    /// How long each step of a walk takes, and all of them with the record written down: for benches. Nothing is kept.
+    pub fn time_steps(&self, asked: &Asked<'_>, query: &Query) -> Vec<(&'static str, Duration)> {
+        let guard = RecordGuard::new(self, asked, query);
+        let Ok(slot) = self.recorder.reserve() else { return Vec::new() };
+        let mut times = Vec::with_capacity(8);
+        let mut last = self.clock.monotonic();
+        let mut lap = |step| {
+            let now = self.clock.monotonic();
+            times.push((step, now.saturating_sub(last)));
+            last = self.clock.monotonic();
+        };
+        let mut walk = Walk::new(self, asked, query);
+        lap("snapshot");
+        walk.locate();
+        lap("locate");
+        walk.authenticate();
+        lap("authenticate");
+        walk.assess();
+        lap("assess");
+        walk.evaluate();
+        lap("evaluate");
+        walk.conclude();
+        lap("decide");
+        guard.discard(&slot, walk);
+        lap("record");
+        times
     }
 
     /// Waits until this replica has what the caller asked for; tells why not, if it has not.

@@ -34,6 +34,12 @@ impl<'a> RecordGuard<'a> {
         self.within_net(slot, || self.decider.walk(self.asked, self.query, late))
     }
 
+    /// Writes the record of a walk down and forgets it.
+    pub fn discard(mut self, slot: &Slot, walk: Walk<'_>) {
+        self.done = true;
+        self.conclude(slot, walk);
+    }
+
     /// An overload is a decision too, but not a record of its own: such refusals are counted by minute, so that a
     /// flood cannot fill the trail.
     pub fn overloaded(mut self) -> Decision {

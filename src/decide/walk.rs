@@ -199,7 +199,8 @@ impl<'a> Walk<'a> {
         let signals = &self.decider.live.signals;
         let freshness = self.decider.live.freshness();
         let own = self.principal.as_deref().map(About::principal);
-        let risk = signals.assess(own.as_deref().into_iter().chain([&self.surroundings()]), self.now, freshness);
+        let risk =
+            signals.assess(own.as_deref().into_iter().chain([&self.surroundings()]), self.now, freshness);
         self.note(|| format!("assess: score {}, level {}", risk.score, risk.level));
         if freshness == Freshness::Dead {
             self.refuse(Reason::SignalsUnavailable, "signals are past the hard bound of staleness");

@@ -80,9 +80,8 @@ impl Snapshot {
             }
             let request = request.get_or_init(|| scene.request(&candidates));
             let (request, entities) = request.as_ref().map_err(ToString::to_string)?;
-            let evaluator = evaluator.get_or_init(|| {
-                Evaluator::new(request.clone(), entities, Extensions::all_available())
-            });
+            let evaluator = evaluator
+                .get_or_init(|| Evaluator::new(request.clone(), entities, Extensions::all_available()));
             condition.evaluate(evaluator, candidates.wanted_constants())
         };
         let evaluation = judge(&candidates, holds, call.standing());

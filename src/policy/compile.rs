@@ -73,10 +73,6 @@ fn check_files(source: &BundleSource, limits: &Limits, errors: &mut Vec<Finding>
             errors.push(Finding::of_file(Severity::Error, file, message));
             return;
         }
-        if file_name(&file.path) == "cedartemplatelinks.json" {
-            let message = "template links are not supported: write the linked policies out";
-            errors.push(Finding::of_file(Severity::Error, file, message));
-        }
         errors.extend(depth::check(file));
     }
 }
@@ -316,12 +312,6 @@ mod tests {
                 .contains("a.cedar:2:1: the bundle has more than 1 policies")
         );
         assert!(compile(10, 2).unwrap_err().to_string().contains("more than 10 bytes"));
-    }
-
-    #[test]
-    fn template_links_are_refused() {
-        let error = compile_error(&[("cedartemplatelinks.json", "[]")]);
-        assert!(error.to_string().contains("template links are not supported"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::program::{Program, Scene};
 use super::reads::{Fact, Reads};
 use super::snapshot::PolicyFacts;
 
-/// Policies have no slots: templates are refused when a bundle is compiled.
+/// Policies have no slots: links of templates are written out when a bundle is compiled.
 static NO_SLOTS: LazyLock<SlotEnv> = LazyLock::new(HashMap::new);
 
 /// A policy whose scope is known to be met.

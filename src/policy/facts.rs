@@ -12,9 +12,7 @@ use cedar_policy_core::ast::EntityType;
 use super::entities::NAMES;
 use super::prepared::TokenSets;
 use super::reads::Fact;
-use crate::model::{
-    Endpoint, Principal, Rate, Rates, Risk, RiskReason, Timestamp, TokenFacts,
-};
+use crate::model::{Endpoint, Principal, Rate, Rates, Risk, RiskReason, Timestamp, TokenFacts};
 
 /// What the PEP says of the device, and whether anybody knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,8 +126,12 @@ pub(super) enum Who {
 }
 
 impl Who {
-    pub const ALL: [(&'static str, Self); 4] =
-        [("issuer", Self::Issuer), ("subject", Self::Subject), ("active", Self::Active), ("tenant", Self::Tenant)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("issuer", Self::Issuer),
+        ("subject", Self::Subject),
+        ("active", Self::Active),
+        ("tenant", Self::Tenant),
+    ];
 
     /// `None` where the entity has no such attribute: an anonymous principal has none at all.
     pub fn of(self, principal: &Principal) -> Option<Datum<'_>> {

@@ -18,6 +18,7 @@ mod evaluate;
 mod facts;
 mod finding;
 mod index;
+mod links;
 mod obligations;
 mod prepared;
 mod program;

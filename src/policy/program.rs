@@ -205,7 +205,9 @@ impl Truth {
         match leaf {
             Leaf::Context(Fact::Ip) => Self::HasAddress,
             // These are there always, but nothing is read of them.
-            Leaf::Context(Fact::PathParams | Fact::QueryParams | Fact::Headers | Fact::Metadata) => Self::Constant(true),
+            Leaf::Context(Fact::PathParams | Fact::QueryParams | Fact::Headers | Fact::Metadata) => {
+                Self::Constant(true)
+            }
             _ => Self::Has(leaf),
         }
     }
@@ -215,7 +217,8 @@ impl Truth {
         match (place(of), attributes.next(), attributes.next(), attributes.next()) {
             (_, Some(only), None, _) => Self::has(of, only),
             (Place::Context, Some(outer), Some(field), None) => {
-                let has = Fact::named(outer, field).map_or(Self::Unknown, |fact| Self::has_leaf(Leaf::Context(fact)));
+                let has = Fact::named(outer, field)
+                    .map_or(Self::Unknown, |fact| Self::has_leaf(Leaf::Context(fact)));
                 if outer == "token" { Self::And(Box::new([Self::HasToken, has])) } else { has }
             }
             _ => Self::Unknown,
@@ -294,7 +297,9 @@ impl Truth {
                 Some(left.eval(scene)? == right.eval(scene)?)
             }
             Self::Names(leaf, uid) => match leaf.read(scene)? {
-                Datum::Name(kind, id) => Some(uid.entity_type() == kind && id == <_ as AsRef<str>>::as_ref(uid.eid())),
+                Datum::Name(kind, id) => {
+                    Some(uid.entity_type() == kind && id == <_ as AsRef<str>>::as_ref(uid.eid()))
+                }
                 _ => None,
             },
             Self::Is(one, kind) => Some(one.entity(scene).uid().entity_type() == kind),

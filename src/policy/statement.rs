@@ -4,11 +4,13 @@
 //! checked in `validate`, what its annotations promise in `obligations`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use cedar_policy::{Policy, PolicyId as CedarId, PolicySet, Template};
 
 use super::finding::{Finding, Severity};
+use super::links::{self, Pattern};
 use crate::model::{BundleSource, PolicyId, SourceFile};
 
 /// A policy whose Cedar id is the value of its `@id`.
@@ -25,13 +27,8 @@ pub(super) struct Statement<'a> {
 impl Statement<'_> {
     /// A finding at an annotation of the policy.
     pub fn at_annotation(&self, severity: Severity, name: &str, message: impl Into<String>) -> Finding {
-        let text = self.file.text.get(self.range.clone()).unwrap_or_default();
-        // Annotations come first in a policy, so the first mention is the annotation itself.
-        let range = text.find(&format!("@{name}")).map_or_else(
-            || self.range.clone(),
-            |found| self.range.start + found..self.range.start + found + name.len() + 1,
-        );
-        Finding::at(severity, self.file, range, message).about(Some(self.id.clone()))
+        let word = annotation(&self.file.text, &self.range, name);
+        Finding::at(severity, self.file, word, message).about(Some(self.id.clone()))
     }
 
     /// A finding about the policy as a whole.
@@ -40,26 +37,53 @@ impl Statement<'_> {
     }
 }
 
-/// Reads every policy of the bundle. What cannot be read, or has no id of its own, becomes an error.
+/// Where an annotation of the statement at `range` stands. Annotations come first, so the first mention is the annotation
+/// itself.
+fn annotation(text: &str, range: &Range<usize>, name: &str) -> Range<usize> {
+    let found = text.get(range.clone()).and_then(|statement| statement.find(&format!("@{name}")));
+    found.map_or(range.clone(), |found| range.start + found..range.start + found + name.len() + 1)
+}
+
+/// Reads every policy of the bundle, links of templates included. What cannot be read, or has no id of its own, becomes
+/// an error.
 pub(super) fn read_all<'a>(source: &'a BundleSource, errors: &mut Vec<Finding>) -> Vec<Statement<'a>> {
     let mut first_places: BTreeMap<PolicyId, String> = BTreeMap::new();
+    let mut patterns = BTreeMap::new();
     let mut statements = Vec::new();
     for file in source.with_extension("cedar") {
         let mut places = Places { text: &file.text, offset: 0, line: 1 };
-        for (policy, range) in parse(file, errors) {
-            let Some(id) = id_of(&policy, file, &range, errors) else { continue };
+        for (parsed, range) in parse(file, errors) {
+            let Some(id) = id_of(&parsed, file, &range, errors) else { continue };
             let (line, column) = places.at(range.start);
             let place = format!("{}:{line}:{column}", file.path);
-            let policy = policy.new_id(CedarId::new(id.as_str()));
-            let statement = Statement { policy, id: id.clone(), file, range, line };
             if let Some(first) = first_places.get(&id) {
                 let message = format!("the policy id `{id}` is used twice: at {first} and at {place}");
-                errors.push(statement.at_annotation(Severity::Error, "id", message));
+                let word = annotation(&file.text, &range, "id");
+                errors.push(Finding::at(Severity::Error, file, word, message).about(Some(id)));
                 continue;
             }
-            first_places.insert(id, place);
-            statements.push(statement);
+            first_places.insert(id.clone(), place);
+            match parsed {
+                Parsed::Policy(policy) => {
+                    let policy = policy.new_id(CedarId::new(id.as_str()));
+                    statements.push(Statement { policy, id, file, range, line });
+                }
+                Parsed::Template(template) => {
+                    patterns.insert(id, Pattern { template, file, range, line });
+                }
+            }
         }
+    }
+    for (statement, file) in links::read_all(source, &patterns, errors) {
+        let place = first_places.entry(statement.id.clone());
+        if let Entry::Occupied(first) = &place {
+            let message =
+                format!("the policy id `{}` is used twice: at {} and here", statement.id, first.get());
+            errors.push(links::at(file, statement.id.as_str(), message));
+            continue;
+        }
+        place.insert_entry(file.path.clone());
+        statements.push(statement);
     }
     statements
 }
@@ -84,8 +108,23 @@ impl Places<'_> {
     }
 }
 
-/// The static policies of one file with their places.
-fn parse(file: &SourceFile, errors: &mut Vec<Finding>) -> Vec<(Policy, Range<usize>)> {
+/// One statement of a file.
+enum Parsed {
+    Policy(Policy),
+    Template(Template),
+}
+
+impl Parsed {
+    fn annotation(&self, name: &str) -> Option<&str> {
+        match self {
+            Self::Policy(policy) => policy.annotation(name),
+            Self::Template(template) => template.annotation(name),
+        }
+    }
+}
+
+/// The statements of one file with their places.
+fn parse(file: &SourceFile, errors: &mut Vec<Finding>) -> Vec<(Parsed, Range<usize>)> {
     let set: PolicySet = match file.text.parse() {
         Ok(set) => set,
         Err(found) => {
@@ -94,27 +133,23 @@ fn parse(file: &SourceFile, errors: &mut Vec<Finding>) -> Vec<(Policy, Range<usi
             return Vec::new();
         }
     };
-    let mut policies = Vec::new();
+    let mut statements = Vec::new();
     let mut cursor = 0;
     // Cedar numbers the statements of a text in order, and remembers the text of each: searching from the end of
     // the one before finds the place, even where two statements are the same.
     for number in 0..set.num_of_policies() + set.num_of_templates() {
         let id = CedarId::new(format!("policy{number}"));
-        let template = set.template(&id).map(Template::to_cedar);
-        let Some(text) = template.clone().or_else(|| set.policy(&id).and_then(Policy::to_cedar)) else {
-            continue;
+        let (parsed, text) = match (set.template(&id), set.policy(&id)) {
+            (Some(template), _) => (Parsed::Template(template.clone()), Some(template.to_cedar())),
+            (None, Some(policy)) => (Parsed::Policy(policy.clone()), policy.to_cedar()),
+            (None, None) => continue,
         };
+        let Some(text) = text else { continue };
         let range = locate(&file.text, cursor, &text);
         cursor = range.end;
-        if template.is_some() {
-            let message =
-                "templates are not supported: write one policy for each principal or resource, or use groups";
-            errors.push(Finding::at(Severity::Error, file, range, message));
-        } else if let Some(policy) = set.policy(&id) {
-            policies.push((policy.clone(), range));
-        }
+        statements.push((parsed, range));
     }
-    policies
+    statements
 }
 
 fn locate(text: &str, from: usize, wanted: &str) -> Range<usize> {
@@ -123,7 +158,7 @@ fn locate(text: &str, from: usize, wanted: &str) -> Range<usize> {
 }
 
 fn id_of(
-    policy: &Policy,
+    policy: &Parsed,
     file: &SourceFile,
     range: &Range<usize>,
     errors: &mut Vec<Finding>,
@@ -196,12 +231,5 @@ mod tests {
             errors_of(&[("one.cedar", "permit(principal action, resource);"), ("two.cedar", "allow();")]);
         assert!(found.iter().any(|text| text.starts_with("one.cedar:1:18")), "{found:?}");
         assert!(found.iter().any(|text| text.starts_with("two.cedar:1:1")), "{found:?}");
-    }
-
-    #[test]
-    fn templates_are_refused() {
-        let found =
-            errors_of(&[("t.cedar", "@id(\"t\") permit(principal == ?principal, action, resource);")]);
-        assert!(found.len() == 1 && found[0].contains("templates are not supported"), "{found:?}");
     }
 }

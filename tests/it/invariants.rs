@@ -80,7 +80,7 @@ impl Fixture {
     }
 
     async fn decide(&self, query: Query) -> Decision {
-        self.app.decider().decide(self.asked(None), query).await
+        self.app.decider().decide(self.asked(None), &query).await
     }
 
     /// Stores what was recorded and reads it back.
@@ -128,7 +128,7 @@ async fn a_panic_becomes_a_recorded_denial() {
 async fn no_time_left_is_a_recorded_denial() {
     let fixture = Fixture::new().await;
     let asked = fixture.asked(Some(Duration::from_millis(4)));
-    let decision = fixture.app.decider().decide(asked, query()).await;
+    let decision = fixture.app.decider().decide(asked, &query()).await;
     assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::DeadlineExceeded));
     assert_eq!(fixture.records().await.len(), 1);
 }
@@ -139,7 +139,7 @@ async fn a_caller_that_goes_away_leaves_a_record() {
     let future_revision = Revision { number: u64::MAX, ..fixture.app.live().revision() };
     let waiting = Query { at_least: Some(future_revision), ..query() };
     {
-        let mut deciding = Box::pin(fixture.app.decider().decide(fixture.asked(None), waiting));
+        let mut deciding = Box::pin(fixture.app.decider().decide(fixture.asked(None), &waiting));
         assert!(futures::poll!(&mut deciding).is_pending());
     }
     let records = fixture.records().await;
@@ -247,7 +247,7 @@ async fn an_expired_deadline_does_not_wait_for_a_revision() {
     let asked = fixture.asked(Some(Duration::from_millis(1)));
     let waiting = Query { at_least: Some(wanted), ..query() };
     let decided =
-        tokio::time::timeout(Duration::from_secs(5), fixture.app.decider().decide(asked, waiting)).await;
+        tokio::time::timeout(Duration::from_secs(5), fixture.app.decider().decide(asked, &waiting)).await;
     assert_eq!(decided.unwrap().reason, Reason::NotReady);
 }
 

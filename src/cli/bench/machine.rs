@@ -14,6 +14,8 @@ const TICKS: f64 = 100.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     server: Option<u64>,
+    /// The part of it that decision threads used, if it is a Deodar.
+    deciding: Option<u64>,
     generator: u64,
     machine: u64,
 }
@@ -22,6 +24,8 @@ pub struct Sample {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Usage {
     pub server_cores: Option<f64>,
+    /// The part of it that decision threads used, if the server is a Deodar; the rest writes records and the like.
+    pub deciding_cores: Option<f64>,
     pub generator_cores: f64,
     pub other_cores: f64,
 }
@@ -32,7 +36,7 @@ impl Sample {
         let server = pid.and_then(|pid| process(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?));
         let generator = process(&fs::read_to_string("/proc/self/stat").ok()?)?;
         let machine = machine(&fs::read_to_string("/proc/stat").ok()?)?;
-        Some(Self { server, generator, machine })
+        Some(Self { server, deciding: pid.and_then(deciding), generator, machine })
     }
 }
 
@@ -42,12 +46,21 @@ impl Usage {
         let cores = |before: u64, after: u64| {
             after.saturating_sub(before) as f64 / TICKS / duration.as_secs_f64().max(0.001)
         };
-        let server_cores = before.server.zip(after.server).map(|(before, after)| cores(before, after));
+        let both = |before: Option<u64>, after| before.zip(after).map(|(before, after)| cores(before, after));
+        let server_cores = both(before.server, after.server);
+        let deciding_cores = both(before.deciding, after.deciding);
         let generator_cores = cores(before.generator, after.generator);
         let all = cores(before.machine, after.machine);
         let other_cores = (all - generator_cores - server_cores.unwrap_or_default()).max(0.0);
-        Self { server_cores, generator_cores, other_cores }
+        Self { server_cores, deciding_cores, generator_cores, other_cores }
     }
+}
+
+/// What the threads of a process used that are called like decision threads; `None` if it has none.
+fn deciding(pid: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    stats.filter(|stat| stat.contains("(decide-")).filter_map(|stat| process(&stat)).reduce(|a, b| a + b)
 }
 
 /// utime + stime of `/proc/<pid>/stat`: the 14th and 15th field, the second being a name in parentheses.
@@ -82,10 +95,10 @@ mod tests {
 
     #[test]
     fn what_neither_side_used_is_others() {
-        let before = Sample { server: Some(0), generator: 0, machine: 0 };
-        let after = Sample { server: Some(100), generator: 50, machine: 180 };
+        let before = Sample { server: Some(0), deciding: None, generator: 0, machine: 0 };
+        let after = Sample { server: Some(100), deciding: Some(9), generator: 50, machine: 180 };
         let usage = Usage::between(&before, &after, Duration::from_secs(1));
-        assert_eq!(usage.server_cores, Some(1.0));
+        assert_eq!((usage.server_cores, usage.deciding_cores), (Some(1.0), None));
         assert!((usage.other_cores - 0.3).abs() < 1e-9);
     }
 }

@@ -14,8 +14,10 @@ const LONGEST: u64 = 60_000_000_000;
 /// The answers of one thread, or of all.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Nanoseconds.
+    /// Nanoseconds, of all answers but those of an overload.
     pub latency: Histogram<u64>,
+    /// The same of answers that say overload.
+    pub refusals: Histogram<u64>,
     pub calls: u64,
     pub decisions: u64,
     /// Answers that are not what they should be.
@@ -29,8 +31,10 @@ pub struct Tally {
 
 impl Tally {
     pub fn new() -> anyhow::Result<Self> {
+        let histogram = Histogram::new_with_bounds(SHORTEST, LONGEST, 3)?;
         Ok(Self {
-            latency: Histogram::new_with_bounds(SHORTEST, LONGEST, 3)?,
+            latency: histogram.clone(),
+            refusals: histogram,
             calls: 0,
             decisions: 0,
             wrong: 0,
@@ -41,7 +45,9 @@ impl Tally {
     }
 
     pub fn answered(&mut self, latency: Duration, decisions: u64, judgement: Judgement) {
-        self.latency.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
+        let refused = matches!(judgement, Judgement::Overloaded);
+        let histogram = if refused { &mut self.refusals } else { &mut self.latency };
+        histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
         self.calls += 1;
         self.decisions += decisions;
         match judgement {
@@ -67,6 +73,7 @@ impl Tally {
 
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.latency.add(&other.latency)?;
+        self.refusals.add(&other.refusals)?;
         self.calls += other.calls;
         self.decisions += other.decisions;
         self.wrong += other.wrong;
@@ -96,7 +103,8 @@ mod tests {
         all.add(&one).unwrap();
         all.add(&one).unwrap();
         assert_eq!((all.calls, all.decisions, all.overloaded, all.failed, all.errors()), (4, 64, 2, 2, 4));
-        assert_eq!(all.latency.value_at_quantile(0.5) / 1_000, 80);
+        assert_eq!((all.latency.max() / 1_000, all.latency.len()), (80, 2));
+        assert_eq!((all.refusals.len(), all.refusals.max() > 1_000_000_000), (2, true));
         assert!(all.first_failure.is_some());
     }
 }

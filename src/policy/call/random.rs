@@ -399,7 +399,8 @@ fn every_shipped_condition_is_understood() {
     let folders = ["policies/zero-trust", "policies/demo"].map(|folder| root.join(folder));
     let source = crate::policy::directory::read(&folders, &crate::policy::Limits::default()).unwrap();
     let snapshot = super::super::support::snapshot_of(&source);
-    let asked: Vec<_> = snapshot.candidates.index.conditions().filter(|condition| !condition.is_whole()).collect();
+    let asked: Vec<_> =
+        snapshot.candidates.index.conditions().filter(|condition| !condition.is_whole()).collect();
     assert!(asked.is_empty(), "{asked:#?}");
 }
 

@@ -119,10 +119,7 @@ pub(super) fn open(body: &[u8]) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The records in what [`open`] gave, each with its id.
-pub(super) fn rows<'a>(
-    packed: &'a [u8],
-    ids: &'a [u8],
-) -> impl Iterator<Item = Result<Row<'a>, StoreError>> {
+pub(super) fn rows<'a>(packed: &'a [u8], ids: &'a [u8]) -> impl Iterator<Item = Result<Row<'a>, StoreError>> {
     let mut rest = Rest(packed);
     self::ids(ids).map(move |id| rest.row(id).ok_or_else(|| corrupt("it ends too early")))
 }

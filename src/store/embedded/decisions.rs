@@ -30,7 +30,8 @@ impl Decisions for EmbeddedStore {
         let failed = failed("append audit records");
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let mut known = known(&mut tx, first, last).await.map_err(failed)?;
-        let new: Vec<&StoredRecord> = records.iter().filter(|record| known.insert(record.id.uuid())).collect();
+        let new: Vec<&StoredRecord> =
+            records.iter().filter(|record| known.insert(record.id.uuid())).collect();
         for batch in new.chunks(RECORDS).filter_map(Batch::of) {
             insert(&mut tx, &batch).await.map_err(failed)?;
         }
@@ -53,7 +54,9 @@ impl Decisions for EmbeddedStore {
         };
         let packed = self.packed(*number).await?;
         let found = batch::rows(&packed, ids).find(|row| row.as_ref().is_ok_and(|row| row.id == id.uuid()));
-        let row = found.unwrap_or_else(|| Err(StoreError::Corrupt { what: "an audit record", why: "its batch does not hold it".to_owned() }))?;
+        let row = found.unwrap_or_else(|| {
+            Err(StoreError::Corrupt { what: "an audit record", why: "its batch does not hold it".to_owned() })
+        })?;
         Ok(Some(row.bytes.to_vec()))
     }
 

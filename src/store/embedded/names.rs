@@ -70,7 +70,8 @@ mod tests {
     fn few_of_the_names_that_are_not_there_are_claimed() {
         let names: Vec<String> = (0..512).map(|number| format!("User::dev/{number}")).collect();
         let filter = filter(names.iter().map(|name| (Kind::Principal, name.as_str())));
-        let claimed = |kind| names.iter().filter(|name| may_hold(&filter, kind, &format!("{name}-other"))).count();
+        let claimed =
+            |kind| names.iter().filter(|name| may_hold(&filter, kind, &format!("{name}-other"))).count();
         assert!(claimed(Kind::Principal) < 20, "{}", claimed(Kind::Principal));
         let kinds = names.iter().filter(|name| may_hold(&filter, Kind::Resource, name)).count();
         assert!(kinds < 20, "the same text of another kind is another name: {kinds}");
