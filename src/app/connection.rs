@@ -3,7 +3,7 @@
 //! The place is free again when the connection is dropped. tonic serves each connection in a task that nobody else can
 //! reach, so a cut is an error at the socket: the task ends with it, and so do the calls on the connection.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::net;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -102,16 +102,10 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
-    }
-
+    /// With it, HTTP/2 writes each answer of 256 bytes and more by itself, so as not to copy it. Answers here are about as
+    /// long as that: to copy them is cheaper than to ask the kernel for each.
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
