@@ -10,10 +10,15 @@ use anyhow::{Context, bail};
 use deodar::api::pb::decision as pb;
 use deodar::api::pb::decision::decision_service_server::{DecisionService, DecisionServiceServer};
 use futures::{Stream, StreamExt};
+use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
+
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 struct Floor;
 

@@ -121,7 +121,7 @@ impl<'a> RecordGuard<'a> {
             enforced: decision.enforced,
             reason: decision.reason,
             refusals: walk.refusals.iter().map(|refusal| refusal.reason).collect(),
-            policies: walk.determining().iter().map(|policy| policy.as_str().into()).collect(),
+            policies: decision.policies.iter().map(|policy| policy.as_str().into()).collect(),
             policy_errors: errors.map(|(policy, error)| format!("{policy}: {error}").into()).collect(),
             detail: detail(walk).map(Cow::Owned),
             bundle: walk.bundle().map(|digest| digest.as_str().into()),

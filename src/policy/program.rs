@@ -147,7 +147,7 @@ enum Truth {
     LessEq(Box<[Long; 2]>),
     SameLong(Box<[Long; 2]>),
     SameText(Box<[Text; 2]>),
-    SameTruth(Box<[Self; 2]>),
+    Alike(Box<[Self; 2]>),
     /// A fact that names an entity.
     Names(Leaf, Arc<EntityUID>),
     Is(One, EntityType),
@@ -250,7 +250,7 @@ impl Truth {
         match known {
             Literal::Long(_) => Some(Self::SameLong(Box::new([Long::of(left)?, Long::of(right)?]))),
             Literal::String(_) => Some(Self::SameText(Box::new([Text::of(left)?, Text::of(right)?]))),
-            Literal::Bool(_) => Some(Self::SameTruth(Box::new([Self::of(left), Self::of(right)]))),
+            Literal::Bool(_) => Some(Self::Alike(Box::new([Self::of(left), Self::of(right)]))),
             Literal::EntityUID(uid) => match One::of(other) {
                 Some(one) => Some(Self::Equals(one, Arc::clone(uid))),
                 None => Some(Self::Names(Leaf::of(other)?, Arc::clone(uid))),
@@ -285,7 +285,7 @@ impl Truth {
                 let [test, then, otherwise] = &**parts;
                 if test.eval(scene)? { then.eval(scene) } else { otherwise.eval(scene) }
             }
-            Self::SameTruth(sides) => {
+            Self::Alike(sides) => {
                 let [left, right] = &**sides;
                 Some(left.eval(scene)? == right.eval(scene)?)
             }

@@ -70,23 +70,37 @@ impl RateCounters {
     /// Counts one call and tells the rates, this call included.
     pub fn count(&self, call: &Counted<'_>, now: Timestamp) -> Rates {
         let moment = Moment::new(now);
-        let mut rates = Rates::default();
+        let keys = self.keys(call);
+        // Each lookup waits for memory; so all are under way before the first call is counted.
+        let found = keys.map(|key| key.and_then(|key| self.table.find(key, &moment)));
+        let mut found = found.into_iter();
+        let [principal, principal_endpoint, network] = keys.map(|key| {
+            let found = found.next().flatten();
+            key.map(|key| self.table.count(key, &moment, found)).unwrap_or_default()
+        });
+        Rates { principal, principal_endpoint, network }
+    }
+
+    /// Under which keys a call counts: of the principal, of the principal at the endpoint, of the network.
+    fn keys(&self, call: &Counted<'_>) -> [Option<NonZeroU64>; 3] {
+        let mut keys = [None; 3];
+        let [of_principal, at_endpoint, of_network] = &mut keys;
         if let Some(principal) = &call.principal {
             let mut hasher = self.hashes.build_hasher();
             principal.feed(&mut hasher);
-            rates.principal = self.table.count(key(&hasher), &moment);
-            if let Some(endpoint) = &call.endpoint {
+            *of_principal = Some(key(&hasher));
+            *at_endpoint = call.endpoint.as_ref().map(|endpoint| {
                 endpoint.feed(&mut hasher);
-                rates.principal_endpoint = self.table.count(key(&hasher), &moment);
-            }
+                key(&hasher)
+            });
         }
-        if let Some(prefix) = call.prefix {
+        *of_network = call.prefix.map(|prefix| {
             let mut hasher = self.hashes.build_hasher();
             hasher.write(b"n");
             prefix.hash(&mut hasher);
-            rates.network = self.table.count(key(&hasher), &moment);
-        }
-        rates
+            key(&hasher)
+        });
+        keys
     }
 }
 

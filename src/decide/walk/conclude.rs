@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::super::message;
 use super::Walk;
 use crate::model::{
-    BundleDigest, Challenge, Decision, DecisionId, Effect, EntityRef, Explanation, PolicyId, Question,
-    Reason, Revision,
+    BundleDigest, Challenge, Decision, DecisionId, Effect, EntityRef, Explanation, Question, Reason, Revision,
 };
 
 impl Walk<'_> {
@@ -28,9 +27,9 @@ impl Walk<'_> {
         decision.bundle = self.bundle().cloned();
         decision.risk.clone_from(&self.risk);
         decision.reuse_for = self.reuse_for(reason);
-        if let Some(evaluation) = self.evaluation.as_ref().filter(|said| said.reason == reason) {
-            decision.policies.clone_from(&evaluation.policies);
-            decision.obligations.clone_from(&evaluation.obligations);
+        if let Some(evaluation) = self.evaluation.as_mut().filter(|said| said.reason == reason) {
+            decision.policies = std::mem::take(&mut evaluation.policies);
+            decision.obligations = std::mem::take(&mut evaluation.obligations);
             decision.retry_after = evaluation.retry_after;
             if let Some(message) = &evaluation.message {
                 decision.message = Cow::Owned(message.as_ref().to_owned());
@@ -112,13 +111,6 @@ impl Walk<'_> {
         // One of Deodar's own types was taken for the principal when it was named, or refused.
         let foreign = self.named_principal().filter(|named| !named.entity_type.starts_with("api::"));
         proved.or_else(|| foreign.map(|named| Cow::Owned(entity_name(named))))
-    }
-
-    /// The policies that the reason rests on.
-    pub fn determining(&self) -> &[PolicyId] {
-        let reason = self.decision_reason();
-        let evaluation = self.evaluation.as_ref().filter(|said| Some(said.reason) == reason);
-        evaluation.map(|said| said.policies.as_slice()).unwrap_or_default()
     }
 
     /// The first refusal met, or else what the policies say.

@@ -29,6 +29,19 @@ struct Set {
     newcomers: Mutex<()>,
 }
 
+/// The place of a key, and the calls in its windows but for their latest slices.
+pub(super) struct Found<'a> {
+    place: &'a AtomicU64,
+    windows: &'a Windows,
+    before: Rate,
+}
+
+impl<'a> Found<'a> {
+    fn new((place, windows): (&'a AtomicU64, &'a Windows), moment: &Moment) -> Self {
+        Self { place, windows, before: windows.before(moment) }
+    }
+}
+
 impl Table {
     /// With room for so many subjects, or a few more.
     pub(super) fn new(subjects: usize) -> Self {
@@ -36,14 +49,23 @@ impl Table {
         Self { sets: (0..sets).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Counts one call under this key and tells how many there were, this one included.
-    pub(super) fn count(&self, key: NonZeroU64, moment: &Moment) -> Rate {
+    /// Looks up a key, so that calls under several keys can be looked up before any of them is counted.
+    pub(super) fn find(&self, key: NonZeroU64, moment: &Moment) -> Option<Found<'_>> {
+        self.set_of(key)?.find(key).map(|place| Found::new(place, moment))
+    }
+
+    /// Counts one call under this key and tells how many there were, this one included. `found` is what was looked up.
+    pub(super) fn count(&self, key: NonZeroU64, moment: &Moment, found: Option<Found<'_>>) -> Rate {
         let Some(set) = self.set_of(key) else { return Rate::default() };
+        let mut found = found;
         loop {
-            let Some((place, windows)) = set.find(key).or_else(|| set.admit(key, moment)) else {
+            let place = || set.find(key).or_else(|| set.admit(key, moment));
+            let Some(Found { place, windows, before }) =
+                found.take().or_else(|| place().map(|place| Found::new(place, moment)))
+            else {
                 return Rate::default();
             };
-            let rate = windows.count(moment);
+            let rate = windows.count(moment, before);
             // The place may have changed hands in between, and then the numbers are somebody else's. The newcomer may be
             // left with one call too many; this one is counted again, so that none is missing.
             fence(Ordering::Acquire);

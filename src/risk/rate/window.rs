@@ -77,13 +77,24 @@ impl Windows {
         Self { last: AtomicI64::new(i64::MIN), second: Ring::new(), minute: Ring::new(), hour: Ring::new() }
     }
 
-    /// Counts one call and tells how many there were, this one included.
-    pub(super) fn count(&self, moment: &Moment) -> Rate {
+    /// The calls of each window up to now, but for those of its latest slice.
+    ///
+    /// Reading is parted from counting because a write waits for its cache line, and holds up the reads behind it.
+    pub(super) fn before(&self, moment: &Moment) -> Rate {
+        Rate {
+            last_second: self.second.before(moment.second),
+            last_minute: self.minute.before(moment.minute),
+            last_hour: self.hour.before(moment.hour),
+        }
+    }
+
+    /// Counts one call and tells how many there were, those `before` and this one included.
+    pub(super) fn count(&self, moment: &Moment, before: Rate) -> Rate {
         self.touch(moment.now);
         Rate {
-            last_second: self.second.count(moment.second),
-            last_minute: self.minute.count(moment.minute),
-            last_hour: self.hour.count(moment.hour),
+            last_second: before.last_second.saturating_add(self.second.add(moment.second)),
+            last_minute: before.last_minute.saturating_add(self.minute.add(moment.minute)),
+            last_hour: before.last_hour.saturating_add(self.hour.add(moment.hour)),
         }
     }
 
@@ -123,14 +134,12 @@ impl<const SLOTS: usize> Ring<SLOTS> {
         Self(array::from_fn(|_| AtomicU64::new(0)))
     }
 
-    fn count(&self, now: Slice) -> u32 {
-        if let Some(word) = self.0.get(now.slot) {
-            Self::add(word, now.number);
-        }
-        self.total(now.number)
+    /// Counts a call in the latest slice, and tells the calls in it.
+    fn add(&self, now: Slice) -> u32 {
+        self.0.get(now.slot).map_or(0, |word| Self::add_to(word, now.number))
     }
 
-    fn add(word: &AtomicU64, number: u32) {
+    fn add_to(word: &AtomicU64, number: u32) -> u32 {
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let (held, calls) = halves(seen);
@@ -138,25 +147,26 @@ impl<const SLOTS: usize> Ring<SLOTS> {
             // there keeps the call for longer than needed; taking the word over would lose the calls in it.
             let ahead = distance(held, number);
             if (0..=SLOTS as i32).contains(&ahead) {
-                if calls < MOST_CALLS {
-                    word.fetch_add(1, Ordering::Relaxed);
+                if calls >= MOST_CALLS {
+                    return calls;
                 }
-                return;
+                return halves(word.fetch_add(1, Ordering::Relaxed)).1.saturating_add(1);
             }
             let fresh = u64::from(number) << 32 | 1;
             match word.compare_exchange_weak(seen, fresh, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return 1,
                 Err(found) => seen = found,
             }
         }
     }
 
-    /// The calls in the slices that the window touches, and in those that are ahead of a clock that was set back.
-    fn total(&self, number: u32) -> u32 {
+    /// The calls in the other slices that the window touches, and in those that are ahead of a clock that was set back.
+    fn before(&self, now: Slice) -> u32 {
         let slots = SLOTS as i32;
-        let calls = self.0.iter().map(|word| {
+        let calls = self.0.iter().enumerate().map(|(slot, word)| {
             let (held, calls) = halves(word.load(Ordering::Relaxed));
-            if (-slots + 1..=slots).contains(&distance(held, number)) { calls } else { 0 }
+            let touched = (-slots + 1..=slots).contains(&distance(held, now.number));
+            if touched && slot != now.slot { calls } else { 0 }
         });
         calls.fold(0, u32::saturating_add)
     }
@@ -197,13 +207,15 @@ mod tests {
         let ring = Ring::<SECOND_SLOTS>::new();
         let now = Slice::at(Timestamp::from_seconds(1_000_000).micros(), SECOND_SLICE, SECOND_SLOTS);
         ring.0[now.slot].store(u64::from(now.number) << 32 | u64::from(MOST_CALLS - 1), Ordering::Relaxed);
-        assert_eq!([ring.count(now), ring.count(now), ring.count(now)], [MOST_CALLS; 3]);
+        assert_eq!([ring.add(now), ring.add(now), ring.add(now)], [MOST_CALLS; 3]);
+        assert_eq!(ring.before(now), 0);
     }
 
     #[test]
     fn moments_before_the_epoch_count_too() {
         let windows = Windows::new();
-        let rate = windows.count(&Moment::new(Timestamp::from_micros(-7)));
+        let moment = Moment::new(Timestamp::from_micros(-7));
+        let rate = windows.count(&moment, windows.before(&moment));
         assert_eq!((rate.last_second, rate.last_minute, rate.last_hour), (1, 1, 1));
     }
 }
