@@ -71,6 +71,8 @@ class Point:
     title: str
     server: str
     arguments: list[str]
+    # So many times the rate that the first point had in the same round: more than the server can do.
+    times: float | None = None
     results: list[dict] = field(default_factory=list)
 
     def median(self, read) -> float | None:
@@ -100,6 +102,8 @@ class Bench:
         self.folder = folder
         self.principals = PRINCIPALS_QUICK if options.quick else PRINCIPALS
         self.servers: dict[str, tuple[int, subprocess.Popen]] = {}
+        # What Deodar could do at most in this round.
+        self.most = 0.0
 
     def start(self, name: str, command: list, port: int, folder: Path) -> None:
         with open(folder / f"{name}.log", "w") as log:
@@ -150,11 +154,15 @@ class Bench:
             command += ["--requests", self.folder / "questions.json"]
         if point.server == "floor":
             command += ["--trust-answers"]
+        if point.times:
+            command += ["--rate", round(point.times * self.most)]
         ended = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if not ended.stdout:
             sys.exit(f"{point.name}: {ended.stderr}")
         result = json.loads(ended.stdout)
         point.results.append(result)
+        if point.name == "deodar":
+            self.most = result["decisions_per_s"]
         others = (result["cpu"] or {}).get("other_cores")
         rate, tail = result["decisions_per_s"], result["latency_us"]["p99"]
         wrong = {name: count for name, count in result["errors"].items() if count}
@@ -170,6 +178,7 @@ def points() -> list[Point]:
     stream = [*closed, "--mode", "stream"]
     batch = ["--connections", "4", "--concurrency", "2", "--mode", "batch", "--batch-size", "16"]
     paced = ["--connections", "4", "--concurrency", "256", "--rate", "2900"]
+    flood = ["--connections", "4", "--concurrency", "2000"]
     return [
         Point("floor", "typed floor: decodes, answers a constant", "floor", closed),
         Point("deodar", "Deodar, everything on", "deodar", closed),
@@ -181,6 +190,7 @@ def points() -> list[Point]:
         Point("deodar-batch16", "Deodar, batches of 16", "deodar", batch),
         Point("deodar-2900", "Deodar at 2,900/s", "deodar", paced),
         Point("cerbos-2900", "Cerbos at 2,900/s, audit off", "cerbos", paced),
+        Point("deodar-overload", "Deodar at twice what it can do: what was decided", "deodar", flood, times=2),
     ]
 
 
@@ -198,7 +208,17 @@ def by_policies(instructions: Path) -> dict[int, float]:
     return times
 
 
-def summary(measured: dict[str, Point], policies: dict[int, float], options: argparse.Namespace) -> dict:
+def by_steps(instructions: Path) -> dict[str, float]:
+    """The median of each step of one decision in process, in microseconds."""
+    command = ["taskset", "-c", GENERATOR_CORE, instructions, "--steps", "--policies", "1000", "--decisions", "9000"]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if ended.returncode:
+        sys.exit(f"{instructions}: {ended.stderr}")
+    steps = [json.loads(line) for line in ended.stdout.splitlines()]
+    return {one["step"]: one["p50_ns"] / 1000 for one in steps}
+
+
+def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[str, float], options: argparse.Namespace) -> dict:
     def rate(name: str) -> float | None:
         return measured[name].median(lambda one: one["decisions_per_s"])
 
@@ -207,6 +227,19 @@ def summary(measured: dict[str, Point], policies: dict[int, float], options: arg
 
     def tail(name: str) -> float | None:
         return measured[name].median(lambda one: one["latency_us"]["p99"])
+
+    def background() -> float | None:
+        return measured["deodar"].median(lambda one: one["server_us_per_decision"] - one["deciding_us_per_decision"])
+
+    def extras() -> float | None:
+        """What token, risk and audit cost, over what is left without them."""
+        if not steps:
+            return None
+        cost = steps["authenticate"] + steps["assess"] + steps["record"] + background()
+        return cost / (cpu("deodar") - cost)
+
+    def accepted(of: str) -> float | None:
+        return measured[of].median(lambda one: (one["decisions"] - one["errors"]["overloaded"]) / one["duration_s"])
 
     def disturbance() -> float:
         each = [one["cpu"]["other_cores"] for point in measured.values() for one in point.results if one["cpu"]]
@@ -217,7 +250,7 @@ def summary(measured: dict[str, Point], policies: dict[int, float], options: arg
         for point in measured.values()
         for one in point.results
         for kind in ("wrong", "overloaded", "failed")
-        if one["errors"][kind]
+        if one["errors"][kind] and not (point.times and kind == "overloaded")
     ]
     figures = {
         "floor_rps": rate("floor"),
@@ -233,8 +266,13 @@ def summary(measured: dict[str, Point], policies: dict[int, float], options: arg
         "unary_cpu_us": cpu("deodar"),
         "stream_cpu_us": cpu("deodar-stream"),
         "cerbos_cpu_us": cpu("cerbos"),
+        "background_cpu_us": background(),
+        "token_risk_audit_over_rest": extras(),
+        "overload_accepted_rps": accepted("deodar-overload"),
+        "overload_p99_us": tail("deodar-overload"),
         "p99_2900_us": tail("deodar-2900"),
         "cerbos_p99_2900_us": tail("cerbos-2900"),
+        "steps_us": steps or None,
         "cost_us_by_policies": policies or None,
         "cost_100k_over_10": round(policies[100_000] / policies[10], 2) if policies else None,
     }
@@ -257,7 +295,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", choices=("table", "json"), default="table", help="what to print at the end")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured in turn")
     parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
-    parser.add_argument("--no-policies", action="store_true", help="leave the cost by number of policies out")
+    parser.add_argument("--no-policies", action="store_true", help="leave out the cost in process: by number of policies, and of each step")
     for name in ("deodar", "floor", "cerbos", "instructions"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -281,8 +319,9 @@ def main() -> None:
         finally:
             bench.stop()
     policies = {} if options.no_policies else by_policies(options.instructions)
+    steps = {} if options.no_policies else by_steps(options.instructions)
     measured = {point.name: point for point in wanted}
-    figures = summary(measured, policies, options)
+    figures = summary(measured, policies, steps, options)
     if not options.no_page:
         report.write(ROOT / "docs", measured, figures, options)
     if options.output == "json":

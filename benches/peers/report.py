@@ -24,10 +24,13 @@ def row(point) -> str:
     tails = [statistics.median(one["latency_us"][name] for one in results) for name in ("p50", "p99", "p999")]
     others = [one["cpu"]["other_cores"] for one in results if one["cpu"]]
     quiet = sum(other <= QUIET for other in others)
+    decided = [(one["decisions"] - one["errors"]["overloaded"]) / one["duration_s"] for one in results]
+    deciding = [one["deciding_us_per_decision"] for one in results if one["deciding_us_per_decision"]]
     cells = [
         point.title,
-        spread([one["decisions_per_s"] for one in results]),
-        spread([one["server_us_per_decision"] for one in results if one["server_us_per_decision"]], 1),
+        spread(decided),
+        spread([one["server_us_per_decision"] for one in results if one["server_us_per_decision"]], 1)
+        + (f", {statistics.median(deciding):.1f} of them deciding" if deciding else ""),
         " / ".join(f"{tail:,.0f}" for tail in tails),
         f"{quiet} of {len(results)}",
     ]
@@ -80,13 +83,20 @@ def section(measured: dict, figures: dict, options) -> str:
         lines += ["| policies | one decision in process, median us |", "|---|---|"]
         lines += [f"| {policies:,} | {cost:,.1f} |" for policies, cost in costs]
         lines += ["", f"100,000 policies cost {figures['cost_100k_over_10']} times as much as 10.", ""]
+    if figures.get("steps_us"):
+        steps = figures["steps_us"]
+        lines += ["| step of one decision in process, reading the clock included | median us |", "|---|---|"]
+        lines += [f"| {step} | {took:.2f} |" for step, took in steps.items()]
+        lines += ["", f"Of the {figures['unary_cpu_us']:.1f} us of CPU that a decision costs on the server, checking the token, risk and audit take "
+                  f"{steps['authenticate'] + steps['assess'] + steps['record'] + figures['background_cpu_us']:.1f}: "
+                  f"{figures['token_risk_audit_over_rest'] * 100:.0f} % on top of the rest. {figures['background_cpu_us']:.1f} of that is storing the records.", ""]
     if figures["errors"]:
         lines += ["Answers that were not as they should be: " + "; ".join(figures["errors"]) + ".", ""]
     return "\n".join([*lines, END])
 
 
 def plot(measured: dict) -> str:
-    bars = [point for point in measured.values() if "--rate" not in point.arguments]
+    bars = [point for point in measured.values() if "--rate" not in point.arguments and not point.times]
     rates = {point.name: [one["decisions_per_s"] for one in point.results] for point in bars}
     most = max(max(values) for values in rates.values()) or 1
     left, width, step = 300, 420, 30
