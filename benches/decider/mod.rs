@@ -104,7 +104,7 @@ impl Bench {
     pub fn decide(&self, turn: usize) -> anyhow::Result<Effect> {
         let query = self.queries.get(turn % self.queries.len()).context("there are no queries")?;
         let decider = self.app.decider();
-        let arrival = decider.arrive();
+        let arrival = decider.arrive(None);
         Ok(one_decision(decider, self.asked(arrival.at), query))
     }
 

@@ -1,7 +1,7 @@
 //! Notes when a call of the decision API arrives, before it waits for its turn.
 //!
-//! HTTP/2 hands a call over as soon as its headers are there and runs it when the thread has time. What waits in
-//! between is the queue of an overloaded server, so the place and the time are taken here and not in the handler.
+//! A call is parsed as soon as its bytes are read and gets here when the thread comes to it. What waits in between is the
+//! queue of an overloaded server; so the call counts from the moment that its connection tells.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,6 +10,7 @@ use http::Request;
 use tonic::server::NamedService;
 use tower::Service;
 
+use super::peer::Peer;
 use crate::decide::Decider;
 
 /// A service whose calls take a place on arrival; the handler finds it as an `Arc<Arrival>` among the extensions.
@@ -42,7 +43,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(Arc::new(self.decider.arrive()));
+        let received = request.extensions().get::<Peer>().and_then(Peer::received);
+        request.extensions_mut().insert(Arc::new(self.decider.arrive(received)));
         self.inner.call(request)
     }
 }

@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
+use super::peer::Peer;
 use super::status;
 use crate::decide::{CallerRefusal, Gate};
 use crate::model::Client;
@@ -60,8 +60,8 @@ impl AuthenticateCallers {
 
 /// Where a call came from.
 fn peer<B>(request: &Request<B>) -> String {
-    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    peer.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string())
+    let address = request.extensions().get::<Peer>().and_then(Peer::address);
+    address.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string())
 }
 
 /// The key in `authorization: Bearer <key>`; `None` when there is no such header, more than one, or another scheme.

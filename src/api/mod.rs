@@ -12,6 +12,7 @@ pub mod load;
 mod manage;
 mod native;
 pub mod pb;
+pub mod peer;
 pub mod plain;
 pub mod status;
 mod wire;

@@ -45,7 +45,7 @@ impl Native {
     /// The place that the layer in front took for this call; without that layer, one taken now.
     fn arrival<T>(&self, request: &mut Request<T>) -> Arc<Arrival> {
         let arrival = request.extensions_mut().remove::<Arc<Arrival>>();
-        arrival.unwrap_or_else(|| Arc::new(self.decider.arrive()))
+        arrival.unwrap_or_else(|| Arc::new(self.decider.arrive(None)))
     }
 }
 
@@ -153,7 +153,7 @@ async fn answer(
     let pb::StreamCheckRequest { id, timeout, request } = message?;
     // A timeout that is no duration leaves no time: better a denial than one that nobody waits for.
     let timeout = timeout.map(|timeout| Duration::try_from(timeout).unwrap_or_default());
-    let arrival = decider.arrive();
+    let arrival = decider.arrive(None);
     let deadline = Deadline::after(arrival.at, timeout, decider.config());
     let (patience, overloaded) = (decider.config().at_least_wait, arrival.overloaded);
     let asked = Asked { caller: &caller, rpc: STREAM, deadline, patience, overloaded };

@@ -84,9 +84,10 @@ impl App {
             Arc::clone(&clock),
             replica.clone(),
         ));
-        let decisions = Listener::bind("decisions", config.server.decisions, &config.server).await?;
-        let management_listener =
-            Listener::bind("management", config.server.management, &config.server).await?;
+        let bind =
+            async |name, address| Listener::bind(name, address, &config.server, Arc::clone(&clock)).await;
+        let decisions = bind("decisions", config.server.decisions).await?;
+        let management_listener = bind("management", config.server.management).await?;
         Ok(Self {
             started_at: clock.now(),
             policies: Arc::new(policies),

@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::net;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::api::peer::Peer;
+use crate::model::Clock;
 
 /// How long a peer may take for the preface, the first bytes of HTTP/2. Until it is there no keepalive looks after the
 /// connection, and peers that say nothing would keep everyone else's places.
@@ -27,6 +31,8 @@ pub struct Taken {
     /// Non-blocking.
     pub(super) socket: net::TcpStream,
     pub(super) place: OwnedSemaphorePermit,
+    /// Tells when bytes come.
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A connection that is being served.
@@ -35,6 +41,8 @@ pub struct Connection {
     /// What is left of the preface, and when there is no more time for it.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    peer: Peer,
+    clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -42,10 +50,13 @@ impl Connection {
     /// Registers the connection with the runtime that this is called on. Without a token its runtime is what is
     /// stopped: looking at a token that many threads share costs each of them something at every read.
     pub fn open(taken: Taken, cut: Option<CancellationToken>) -> io::Result<Self> {
+        let peer = Peer::new(taken.socket.peer_addr().ok());
         Ok(Self {
             socket: TcpStream::from_std(taken.socket)?,
             preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))),
             cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
+            peer,
+            clock: taken.clock,
             _place: taken.place,
         })
     }
@@ -60,6 +71,9 @@ impl Connection {
     }
 
     fn note_read(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.peer.note_received(self.clock.monotonic());
+        }
         if let Some((left, _)) = &mut self.preface {
             *left = left.saturating_sub(bytes);
             if *left == 0 {
@@ -70,10 +84,10 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.socket.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 

@@ -21,6 +21,7 @@ use super::config::ServerConfig;
 use super::connection::{Connection, Taken};
 use super::workers::Stop;
 use crate::api::layers::AuthenticateCallers;
+use crate::model::Clock;
 
 /// The pause when there is nothing to accept a connection with, such as a file descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -32,6 +33,7 @@ pub struct Listener {
     name: &'static str,
     socket: TcpListener,
     address: SocketAddr,
+    clock: Arc<dyn Clock>,
     places: Arc<Semaphore>,
     full: Complaint,
     trouble: Complaint,
@@ -42,12 +44,14 @@ impl Listener {
         name: &'static str,
         address: SocketAddr,
         config: &ServerConfig,
+        clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let context = || format!("cannot listen for {name} at {address}; is another server running there?");
         let socket = TcpListener::bind(address).await.with_context(context)?;
         let address = socket.local_addr().with_context(context)?;
         let places = Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS)));
-        Ok(Self { name, socket, address, places, full: Complaint::default(), trouble: Complaint::default() })
+        let (full, trouble) = (Complaint::default(), Complaint::default());
+        Ok(Self { name, socket, address, clock, places, full, trouble })
     }
 
     /// Where it really listens, when port 0 was asked for.
@@ -82,7 +86,13 @@ impl Listener {
             return None;
         };
         // A connection that cannot be set up is one whose peer has gone.
-        detach(connection, place).inspect_err(|error| tracing::debug!(%error, "a peer has gone")).ok()
+        self.detach(connection, place).inspect_err(|error| tracing::debug!(%error, "a peer has gone")).ok()
+    }
+
+    /// Detaches a connection from this runtime, so that another one can serve it. It stays non-blocking.
+    fn detach(&self, connection: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Taken> {
+        connection.set_nodelay(true)?;
+        Ok(Taken { socket: connection.into_std()?, place, clock: Arc::clone(&self.clock) })
     }
 
     /// Waits until it makes sense to accept again.
@@ -119,12 +129,6 @@ impl Listener {
     }
 }
 
-/// Detaches a connection from this runtime, so that another one can serve it. It stays non-blocking.
-fn detach(connection: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Taken> {
-    connection.set_nodelay(true)?;
-    Ok(Taken { socket: connection.into_std()?, place })
-}
-
 /// How connections of every listener are served: with bounds, and nobody gets past the gate.
 pub fn server(
     gate: AuthenticateCallers,
@@ -144,11 +148,13 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::model::SystemClock;
 
     async fn listener(max_connections: usize) -> Listener {
         let max_connections = NonZeroUsize::new(max_connections).unwrap();
         let config = ServerConfig { max_connections, ..ServerConfig::default() };
-        Listener::bind("tests", "127.0.0.1:0".parse().unwrap(), &config).await.unwrap()
+        let clock = Arc::new(SystemClock::new());
+        Listener::bind("tests", "127.0.0.1:0".parse().unwrap(), &config, clock).await.unwrap()
     }
 
     #[tokio::test]

@@ -161,17 +161,20 @@ fn run(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::model::SystemClock;
 
     const SOON: Duration = Duration::from_secs(20);
 
     async fn listener() -> Listener {
         let address = "127.0.0.1:0".parse().unwrap();
-        Listener::bind("tests", address, &ServerConfig::default()).await.unwrap()
+        let clock = Arc::new(SystemClock::new());
+        Listener::bind("tests", address, &ServerConfig::default(), clock).await.unwrap()
     }
 
     /// Threads that do nothing until they are told to end, and the way to tell them.

@@ -12,6 +12,11 @@ pub struct Config {
     /// Calls under way or waiting for their turn at once; beyond it, questions are denied as `overloaded`. A message of
     /// a batch or a stream counts as one.
     pub max_in_flight: usize,
+    /// How long a call may wait for its turn. One that waited longer is denied as `overloaded`: to answer it would make all
+    /// behind it wait as long. Denying costs a third of deciding, so what is accepted keeps its time.
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub max_queue_delay: Duration,
     /// Questions that may wait at once for a revision (`at_least`); beyond it they are denied as `not_ready`.
     pub max_waiting: usize,
     /// Time left for a decision when the caller names no deadline.
@@ -45,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_in_flight: 1_024,
+            max_queue_delay: Duration::from_millis(20),
             max_waiting: 1_024,
             default_timeout: Duration::from_secs(2),
             deadline_margin: Duration::from_millis(5),

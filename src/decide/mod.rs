@@ -150,14 +150,14 @@ impl Decider {
         if self.live.reached(wanted, patience).await { None } else { Some(Reason::NotReady) }
     }
 
-    /// A place among the calls under way, taken when a call arrives and given back when it is answered.
-    pub fn arrive(self: &Arc<Self>) -> Arrival {
+    /// A place among the calls under way, taken when the thread comes to a call and given back when it is answered.
+    /// `received` is when the call came in, if that is known; it may have waited since.
+    pub fn arrive(self: &Arc<Self>, received: Option<Duration>) -> Arrival {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        Arrival {
-            decider: Arc::clone(self),
-            at: self.clock.monotonic(),
-            overloaded: before >= self.config.max_in_flight,
-        }
+        let now = self.clock.monotonic();
+        let at = received.unwrap_or(now);
+        let late = now.saturating_sub(at) > self.config.max_queue_delay;
+        Arrival { decider: Arc::clone(self), at, overloaded: late || before >= self.config.max_in_flight }
     }
 
     fn count_errors(&self, evaluation: &Evaluation) {
@@ -199,7 +199,7 @@ pub struct Arrival {
     decider: Arc<Decider>,
     /// When the call came in, on the monotonic clock: before it waited for its turn.
     pub at: Duration,
-    /// Too many others were under way: questions of this call are denied without being looked at.
+    /// Too many others were under way, or it waited too long: its questions are denied without being looked at.
     pub overloaded: bool,
 }
 

@@ -73,7 +73,7 @@ impl Fixture {
 
     fn asked(&self, timeout: Option<Duration>) -> Asked<'_> {
         let config = self.app.decider().config();
-        let arrival = self.app.decider().arrive();
+        let arrival = self.app.decider().arrive(None);
         let deadline = Deadline::after(arrival.at, timeout, config);
         let (patience, overloaded) = (config.at_least_wait, arrival.overloaded);
         Asked { caller: &self.caller, rpc: RPC, deadline, patience, overloaded }

@@ -20,6 +20,8 @@ mod docs;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod python;
 #[cfg(test)]
 mod rates;
