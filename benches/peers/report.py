@@ -96,10 +96,11 @@ def section(measured: dict, figures: dict, options) -> str:
 
 
 def plot(measured: dict) -> str:
-    bars = [point for point in measured.values() if "--rate" not in point.arguments and not point.times]
+    # Beside a stream on which nothing is decided every other bar would be a line.
+    bars = [point for point in measured.values() if "--rate" not in point.arguments and not point.times and point.name != "floor-stream"]
     rates = {point.name: [one["decisions_per_s"] for one in point.results] for point in bars}
     most = max(max(values) for values in rates.values()) or 1
-    left, width, step = 300, 420, 30
+    left, width, step = 320, 420, 30
     height = step * len(bars) + 50
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 110} {height}" font-family="sans-serif" font-size="13">',
