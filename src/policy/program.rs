@@ -5,17 +5,21 @@
 //! Cedar is asked, so errors are always Cedar's own. `&&`, `||` and `if` look no further than Cedar does, so that what
 //! is not known on a side that Cedar would not look at does not matter. The tests of `call` hold it against Cedar.
 
+mod leaf;
+mod value;
+
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{
-    BinaryOp, Entity, EntityType, EntityUID, Expr, ExprKind, Literal, Pattern, UnaryOp, Var,
+    BinaryOp, EntityType, EntityUID, Expr, ExprKind, Literal, Pattern, UnaryOp, Var,
 };
 
 use super::call::CallInput;
 use super::facts::{Datum, Facts, Which, Who};
 use super::prepared::{PreparedEndpoint, PreparedPrincipal};
 use super::reads::{Fact, Place, place};
-use crate::model::Rate;
+use leaf::{Leaf, One, named};
+use value::{Bag, Long, Text, Words, entities, texts};
 
 /// All that a program can read.
 pub(super) struct Scene<'a> {
@@ -43,87 +47,6 @@ impl Program {
     #[cfg(test)]
     pub fn is_whole(&self) -> bool {
         !format!("{self:?}").contains("Unknown")
-    }
-}
-
-/// A place that one fact is read from.
-#[derive(Clone, Copy, Debug)]
-enum Leaf {
-    Context(Fact),
-    Rate(Fact, fn(Rate) -> u32),
-    Principal(Who),
-    Resource(Which),
-}
-
-impl Leaf {
-    fn of(expression: &Expr) -> Option<Self> {
-        let ExprKind::GetAttr { expr, attr } = expression.expr_kind() else { return None };
-        match (expr.expr_kind(), place(expr)) {
-            (_, Place::Context) => Fact::named(attr, "").map(Self::Context),
-            (_, Place::Attribute(outer)) => Fact::named(outer, attr).map(Self::Context),
-            (ExprKind::Var(Var::Principal), _) => named(&Who::ALL, attr).map(Self::Principal),
-            (ExprKind::Var(Var::Resource), _) => named(&Which::ALL, attr).map(Self::Resource),
-            (ExprKind::GetAttr { expr, attr: of }, _) => match place(expr) {
-                Place::Attribute("rate") => Some(Self::Rate(Fact::named("rate", of)?, window(attr)?)),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn read<'a>(self, scene: &Scene<'a>) -> Option<Datum<'a>> {
-        match self {
-            Self::Context(Fact::ScopesMet) => Some(Datum::Truth(scene.call.scopes_met)),
-            Self::Context(Fact::Host) => Some(Datum::Text(&scene.call.located.host)),
-            Self::Context(Fact::Secure) => Some(Datum::Truth(scene.call.secure)),
-            Self::Context(fact) => scene.facts.datum(fact),
-            Self::Rate(of, window) => match scene.facts.datum(of)? {
-                Datum::Rate(rate) => Some(Datum::Long(window(rate).into())),
-                _ => None,
-            },
-            Self::Principal(who) => who.of(scene.call.principal),
-            Self::Resource(which) => which.of(&scene.call.located.endpoint),
-        }
-    }
-}
-
-fn named<T: Copy>(table: &[(&str, T)], wanted: &str) -> Option<T> {
-    table.iter().find(|(name, _)| *name == wanted).map(|(_, found)| *found)
-}
-
-fn window(name: &str) -> Option<fn(Rate) -> u32> {
-    match name {
-        "last_second" => Some(|rate| rate.last_second),
-        "last_minute" => Some(|rate| rate.last_minute),
-        "last_hour" => Some(|rate| rate.last_hour),
-        _ => None,
-    }
-}
-
-/// Principal, action or resource.
-#[derive(Clone, Copy, Debug)]
-enum One {
-    Principal,
-    Action,
-    Resource,
-}
-
-impl One {
-    fn of(expression: &Expr) -> Option<Self> {
-        match expression.expr_kind() {
-            ExprKind::Var(Var::Principal) => Some(Self::Principal),
-            ExprKind::Var(Var::Action) => Some(Self::Action),
-            ExprKind::Var(Var::Resource) => Some(Self::Resource),
-            _ => None,
-        }
-    }
-
-    fn entity<'a>(self, scene: &Scene<'a>) -> &'a Entity {
-        match self {
-            Self::Principal => &scene.principal.entity,
-            Self::Action => &scene.endpoint.action_entity,
-            Self::Resource => &scene.endpoint.entity,
-        }
     }
 }
 
@@ -319,219 +242,4 @@ impl Truth {
             }
         }
     }
-}
-
-/// A whole number.
-#[derive(Debug)]
-enum Long {
-    Constant(i64),
-    Read(Leaf),
-    Negated(Box<Self>),
-    /// Cedar's arithmetic fails where these do.
-    Combined(fn(i64, i64) -> Option<i64>, Box<[Self; 2]>),
-}
-
-impl Long {
-    fn of(expression: &Expr) -> Option<Self> {
-        match expression.expr_kind() {
-            ExprKind::Lit(Literal::Long(constant)) => Some(Self::Constant(*constant)),
-            ExprKind::UnaryApp { op: UnaryOp::Neg, arg } => Some(Self::Negated(Box::new(Self::of(arg)?))),
-            ExprKind::BinaryApp { op, arg1, arg2 } => {
-                let combine: fn(i64, i64) -> Option<i64> = match op {
-                    BinaryOp::Add => i64::checked_add,
-                    BinaryOp::Sub => i64::checked_sub,
-                    BinaryOp::Mul => i64::checked_mul,
-                    _ => return None,
-                };
-                Some(Self::Combined(combine, Box::new([Self::of(arg1)?, Self::of(arg2)?])))
-            }
-            _ => Leaf::of(expression).map(Self::Read),
-        }
-    }
-
-    fn eval(&self, scene: &Scene<'_>) -> Option<i64> {
-        match self {
-            Self::Constant(constant) => Some(*constant),
-            Self::Read(leaf) => match leaf.read(scene)? {
-                Datum::Long(number) => Some(number),
-                _ => None,
-            },
-            Self::Negated(inner) => inner.eval(scene)?.checked_neg(),
-            Self::Combined(combine, sides) => {
-                let (left, right) = Self::both(sides, scene)?;
-                combine(left, right)
-            }
-        }
-    }
-
-    fn both(sides: &[Self; 2], scene: &Scene<'_>) -> Option<(i64, i64)> {
-        let [left, right] = sides;
-        Some((left.eval(scene)?, right.eval(scene)?))
-    }
-}
-
-/// A text.
-#[derive(Debug)]
-enum Text {
-    Constant(Arc<str>),
-    Read(Leaf),
-}
-
-impl Text {
-    fn of(expression: &Expr) -> Option<Self> {
-        match expression.expr_kind() {
-            ExprKind::Lit(Literal::String(constant)) => Some(Self::Constant(constant.as_str().into())),
-            _ => Leaf::of(expression).map(Self::Read),
-        }
-    }
-
-    fn eval<'s>(&'s self, scene: &Scene<'s>) -> Option<&'s str> {
-        match self {
-            Self::Constant(constant) => Some(constant),
-            Self::Read(leaf) => match leaf.read(scene)? {
-                Datum::Text(text) => Some(text),
-                _ => None,
-            },
-        }
-    }
-}
-
-/// A set of texts.
-#[derive(Debug)]
-enum Words {
-    Read(Leaf),
-    Listed(Box<[Arc<str>]>),
-    Tag(Bag, Text),
-}
-
-impl Words {
-    fn of(expression: &Expr) -> Option<Self> {
-        match expression.expr_kind() {
-            ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, arg2 } => {
-                Some(Self::Tag(Bag::of(arg1)?, Text::of(arg2)?))
-            }
-            ExprKind::Set(_) => texts(expression).map(Self::Listed),
-            _ => Leaf::of(expression).map(Self::Read),
-        }
-    }
-
-    fn hold(&self, scene: &Scene<'_>, text: &str) -> Option<bool> {
-        match self {
-            Self::Listed(texts) => Some(texts.iter().any(|one| &**one == text)),
-            Self::Read(leaf) => match leaf.read(scene)? {
-                Datum::Words(words) => Some(words.contains(text)),
-                Datum::Kinds(reasons) => Some(reasons.iter().any(|reason| reason.kind == text)),
-                _ => None,
-            },
-            Self::Tag(bag, name) => {
-                let name = name.eval(scene)?;
-                // Cedar fails for a tag that is not there.
-                if bag.has(scene, name)? { bag.holds(scene, name, text) } else { None }
-            }
-        }
-    }
-
-    fn hold_any(&self, scene: &Scene<'_>, texts: &[Arc<str>]) -> Option<bool> {
-        for text in texts {
-            if self.hold(scene, text)? {
-                return Some(true);
-            }
-        }
-        Some(false)
-    }
-
-    fn hold_all(&self, scene: &Scene<'_>, texts: &[Arc<str>]) -> Option<bool> {
-        for text in texts {
-            if !self.hold(scene, text)? {
-                return Some(false);
-            }
-        }
-        Some(true)
-    }
-
-    fn are_none(&self, scene: &Scene<'_>) -> Option<bool> {
-        match self {
-            Self::Listed(texts) => Some(texts.is_empty()),
-            Self::Read(leaf) => match leaf.read(scene)? {
-                Datum::Words(words) => Some(words.is_empty()),
-                Datum::Kinds(reasons) => Some(reasons.is_empty()),
-                _ => None,
-            },
-            Self::Tag(..) => None,
-        }
-    }
-}
-
-/// Named sets of texts: a bag of a call's values, or the principal's tags.
-#[derive(Clone, Copy, Debug)]
-enum Bag {
-    PathParams,
-    QueryParams,
-    Headers,
-    Metadata,
-    Principal,
-}
-
-impl Bag {
-    fn of(expression: &Expr) -> Option<Self> {
-        match (One::of(expression), Leaf::of(expression)) {
-            (Some(One::Principal), _) => Some(Self::Principal),
-            (_, Some(Leaf::Context(Fact::PathParams))) => Some(Self::PathParams),
-            (_, Some(Leaf::Context(Fact::QueryParams))) => Some(Self::QueryParams),
-            (_, Some(Leaf::Context(Fact::Headers))) => Some(Self::Headers),
-            (_, Some(Leaf::Context(Fact::Metadata))) => Some(Self::Metadata),
-            _ => None,
-        }
-    }
-
-    /// The pairs of a bag of the call, but for metadata.
-    fn pairs<'a>(self, scene: &Scene<'a>) -> &'a [(String, String)] {
-        match self {
-            Self::PathParams => &scene.call.located.path_params,
-            Self::QueryParams => &scene.call.located.query_params,
-            Self::Headers => scene.call.headers,
-            Self::Metadata | Self::Principal => &[],
-        }
-    }
-
-    fn has(self, scene: &Scene<'_>, name: &str) -> Option<bool> {
-        Some(match self {
-            // An anonymous principal's type has no tags, so nobody can ask.
-            Self::Principal if scene.call.principal.is_anonymous() => return None,
-            Self::Principal => scene.call.principal.tags.contains_key(name),
-            // A name without values is no tag.
-            Self::Metadata => scene.call.metadata.get(name).is_some_and(|values| !values.is_empty()),
-            _ => self.pairs(scene).iter().any(|(key, _)| key == name),
-        })
-    }
-
-    fn holds(self, scene: &Scene<'_>, name: &str, text: &str) -> Option<bool> {
-        Some(match self {
-            Self::Principal => scene.call.principal.tags.get(name)?.contains(text),
-            Self::Metadata => scene.call.metadata.get(name)?.iter().any(|value| value == text),
-            _ => self.pairs(scene).iter().any(|(key, value)| key == name && value == text),
-        })
-    }
-}
-
-/// The entities that are named one by one: `E::"a"`, `[E::"a", E::"b"]`.
-fn entities(expression: &Expr) -> Option<Box<[Arc<EntityUID>]>> {
-    let one = |expression: &Expr| match expression.expr_kind() {
-        ExprKind::Lit(Literal::EntityUID(uid)) => Some(Arc::clone(uid)),
-        _ => None,
-    };
-    match expression.expr_kind() {
-        ExprKind::Set(members) => members.iter().map(one).collect(),
-        _ => one(expression).map(|uid| [uid].into()),
-    }
-}
-
-/// The texts of a set that is written out. Of none nothing can be said: whoever asks for them never looks at the other set.
-fn texts(expression: &Expr) -> Option<Box<[Arc<str>]>> {
-    let ExprKind::Set(members) = expression.expr_kind() else { return None };
-    let one = |member: &Expr| match member.expr_kind() {
-        ExprKind::Lit(Literal::String(text)) => Some(text.as_str().into()),
-        _ => None,
-    };
-    members.iter().map(one).collect::<Option<Box<[_]>>>().filter(|texts| !texts.is_empty())
 }
