@@ -15,7 +15,7 @@ use super::{status, wire};
 use crate::decide::{Arrival, Asked, Deadline, Decider};
 use crate::model::{Client, Query, Question};
 
-const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
+pub(super) const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
 const BATCH: &str = "/deodar.decision.v1.DecisionService/BatchCheck";
 const STREAM: &str = "/deodar.decision.v1.DecisionService/StreamCheck";
 

@@ -13,7 +13,7 @@ pub struct Config {
     /// a batch or a stream counts as one.
     pub max_in_flight: usize,
     /// How long a call may wait for its turn. One that waited longer is denied as `overloaded`: to answer it would make all
-    /// behind it wait as long. Denying costs a third of deciding, so what is accepted keeps its time.
+    /// behind it wait as long.
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub max_queue_delay: Duration,

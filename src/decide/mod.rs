@@ -25,10 +25,10 @@ pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
 pub use request::{Asked, Deadline};
 
-use crate::audit::Recorder;
+use crate::audit::{Recorder, RefusalKind};
 use crate::identity::Identity;
 use crate::inventory::Inventory;
-use crate::model::{Clock, Decision, Query, Reason};
+use crate::model::{Client, Clock, Decision, DecisionId, Query, Reason};
 use crate::policy::Evaluation;
 use crate::risk::RateCounters;
 use record::RecordGuard;
@@ -93,6 +93,12 @@ impl Decider {
             Ok(slot) if !asked.overloaded => guard.record(slot, late),
             _ => guard.overloaded(),
         }
+    }
+
+    /// The answer to a question that there is no time or place for, whatever it asks. It is counted.
+    pub fn refuse(&self, caller: &Client, rpc: &str) -> Decision {
+        self.recorder.note_refusal(RefusalKind::Overloaded, caller.id.as_str(), rpc);
+        Walk::refused(DecisionId::at(self.clock.now()), Reason::Overloaded, self.live.revision())
     }
 
     /// The seven steps; each leaves what it found, or a refusal, and the next one goes on with what is known.

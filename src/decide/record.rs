@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::walk::Walk;
 use super::{Asked, Decider, payload};
 use crate::audit::{RefusalKind, Slot};
-use crate::model::{Decision, DecisionId, Query, Question, Reason, Record};
+use crate::model::{Decision, Query, Question, Reason, Record};
 use crate::store::StoredRecord;
 
 /// Sees to it that a query leaves its record, whatever becomes of the caller or of us.
@@ -44,13 +44,7 @@ impl<'a> RecordGuard<'a> {
     /// flood cannot fill the trail.
     pub fn overloaded(mut self) -> Decision {
         self.done = true;
-        self.decider.recorder.note_refusal(
-            RefusalKind::Overloaded,
-            self.asked.caller.id.as_str(),
-            self.asked.rpc,
-        );
-        let id = DecisionId::at(self.decider.clock.now());
-        Walk::refused(id, Reason::Overloaded, self.decider.live.revision())
+        self.decider.refuse(self.asked.caller, self.asked.rpc)
     }
 
     /// Runs the walk and writes its record down inside a net: what falls is caught, and a simpler walk is recorded instead.
