@@ -80,6 +80,8 @@ pub fn configuration(dir: &Path, database_url: Option<&str>, more: &str) -> Conf
     let root = repository();
     let root = root.display();
     let store = database_url.unwrap_or("sqlite:deodar.db");
+    // An unoptimised server among many tests has to wait for its turn; unless that is what a test is about.
+    let patience = if more.contains("[decide]") { "" } else { "[decide]\nmax_queue_delay = \"1m\"" };
     let text = format!(
         r#"
 development = true
@@ -119,6 +121,8 @@ openapi = "{root}/tests/fixtures/legacy.openapi.yaml"
 hosts = ["legacy.example.com"]
 mode = "observe"
 observe_until = "2126-01-01T00:00:00Z"
+
+{patience}
 {more}
 "#,
         data = dir.display(),
