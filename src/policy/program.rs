@@ -116,7 +116,7 @@ impl Truth {
         let resource = || named(&Which::ALL, attribute).map(Leaf::Resource);
         let leaf = match (of.expr_kind(), place(of)) {
             (_, Place::Context) if attribute == "token" => return Self::HasToken,
-            (_, Place::Attribute(outer)) => Fact::named(outer, attribute).map(Leaf::Context),
+            (_, Place::Attribute(outer)) => Fact::of_field(outer, attribute).map(Leaf::Context),
             (ExprKind::Var(Var::Principal), _) => principal(),
             (ExprKind::Var(Var::Resource), _) => resource(),
             _ => None,
@@ -140,7 +140,7 @@ impl Truth {
         match (place(of), attributes.next(), attributes.next(), attributes.next()) {
             (_, Some(only), None, _) => Self::has(of, only),
             (Place::Context, Some(outer), Some(field), None) => {
-                let has = Fact::named(outer, field)
+                let has = Fact::of_field(outer, field)
                     .map_or(Self::Unknown, |fact| Self::has_leaf(Leaf::Context(fact)));
                 if outer == "token" { Self::And(Box::new([Self::HasToken, has])) } else { has }
             }

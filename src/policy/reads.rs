@@ -114,6 +114,11 @@ impl Fact {
         CONTEXT.iter().find(|(a, f, _)| *a == attribute && *f == field).map(|(_, _, fact)| *fact)
     }
 
+    /// The fact at a field: one without a name is none, and not the attribute itself.
+    pub fn of_field(attribute: &str, field: &str) -> Option<Self> {
+        Some(field).filter(|field| !field.is_empty()).and_then(|field| Self::named(attribute, field))
+    }
+
     /// The fields of an attribute of the context.
     pub fn fields(attribute: &str) -> impl Iterator<Item = (&'static str, Self)> {
         let fields = CONTEXT.iter().filter(move |(a, f, _)| *a == attribute && !f.is_empty());
@@ -168,6 +173,7 @@ impl Reads {
 
     /// `context.<attribute>.<field>`, which also needs the attribute itself.
     fn add_field(&mut self, attribute: &str, field: &str) {
+        self.add_stranger(attribute);
         for (_, _, fact) in
             CONTEXT.iter().filter(|(a, f, _)| *a == attribute && (f.is_empty() || *f == field))
         {
@@ -175,8 +181,17 @@ impl Reads {
         }
     }
 
+    /// A name that Deodar fills nothing in for. It could be that of a constant that was put there for another policy, so
+    /// nothing may be put there.
+    fn add_stranger(&mut self, attribute: &str) {
+        if !CONTEXT.iter().any(|(known, ..)| *known == attribute) {
+            self.add(Fact::WholeContext);
+        }
+    }
+
     /// `context.<attribute>` as a value.
     fn add_attribute(&mut self, attribute: &str) {
+        self.add_stranger(attribute);
         CONTEXT.iter().filter(|(a, ..)| *a == attribute).for_each(|(_, _, fact)| self.add(*fact));
     }
 
@@ -304,6 +319,13 @@ mod tests {
         assert_eq!(reads("context.token has acr"), facts(&[Fact::Token, Fact::TokenAcr]));
         assert_eq!(reads("context has token.acr"), facts(&[Fact::Token, Fact::TokenAcr]));
         assert_eq!(reads("context has request.ip"), facts(&[Fact::Request, Fact::Ip]));
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_leaves_no_room_for_constants() {
+        for condition in ["context has peer", "context has \"ip(\\\"::1\\\")\"", "context[\"x\"] == 1"] {
+            assert_eq!(reads(condition), facts(&[Fact::WholeContext]), "{condition}");
+        }
     }
 
     #[test]

@@ -124,3 +124,12 @@ fn stored_hierarchies_of_services_and_groups_count() {
     let elsewhere = Call { api: "accounts", ..Call::default() };
     assert_eq!(elsewhere.evaluate(&snapshot).reason, Reason::NoMatchingPermit);
 }
+
+/// A constant of one policy is put into the context for it; another must not find it there.
+#[test]
+fn a_constant_of_one_policy_is_no_attribute_to_another() {
+    let near = "@id(\"f\") forbid(principal, action, resource is api::Endpoint) when { context.request has ip && context.request.ip.isInRange(ip(\"10.0.0.0/8\")) };";
+    let odd = "@id(\"p\") permit(principal, action, resource is api::Endpoint) when { context has \"ip(\\\"10.0.0.0/8\\\")\" || context.risk.level > 4 };";
+    let call = Call { ip: Some("192.0.2.1"), ..Call::default() };
+    assert_eq!(call.evaluate(&snapshot(&format!("{near}\n{odd}"))).reason, Reason::NoMatchingPermit);
+}

@@ -21,7 +21,7 @@ impl Leaf {
         let ExprKind::GetAttr { expr, attr } = expression.expr_kind() else { return None };
         match (expr.expr_kind(), place(expr)) {
             (_, Place::Context) => Fact::named(attr, "").map(Self::Context),
-            (_, Place::Attribute(outer)) => Fact::named(outer, attr).map(Self::Context),
+            (_, Place::Attribute(outer)) => Fact::of_field(outer, attr).map(Self::Context),
             (ExprKind::Var(Var::Principal), _) => named(&Who::ALL, attr).map(Self::Principal),
             (ExprKind::Var(Var::Resource), _) => named(&Which::ALL, attr).map(Self::Resource),
             (ExprKind::GetAttr { expr, attr: of }, _) => match place(expr) {
