@@ -149,7 +149,8 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Masks, encodes and leaves the record. Cannot fail and never waits.
+    /// Masks, encodes and leaves the record.
+    #[cfg(test)]
     pub fn record(self, record: Record<'_>) {
         let stored = self.write_down(record);
         self.leave(stored);

@@ -101,24 +101,37 @@ impl Decider {
         Walk::refused(DecisionId::at(self.clock.now()), Reason::Overloaded, self.live.revision())
     }
 
-    /// The seven steps; each leaves what it found, or a refusal, and the next one goes on with what is known.
-    fn walk<'a>(&'a self, asked: &'a Asked<'a>, query: &'a Query, late: Option<Reason>) -> Walk<'a> {
-        let mut walk = Walk::new(self, asked, query); // 1 snapshot
+    /// The seven steps; each leaves what it found, or a refusal, and the next one goes on with what is known. `done` hears
+    /// of each.
+    fn walk<'a>(
+        &'a self,
+        asked: &'a Asked<'a>,
+        query: &'a Query,
+        late: Option<Reason>,
+        mut done: impl FnMut(&'static str),
+    ) -> Walk<'a> {
+        let mut walk = Walk::new(self, asked, query);
         if let Some(reason) = late {
             walk.refuse(reason, "the wanted revision was not reached in time");
         }
-        walk.locate(); //                                2
-        walk.authenticate(); //                          3
-        walk.assess(); //                                4
-        walk.evaluate(); //                              5
-        walk.conclude(); //                              6
-        walk //                                          7 record: the guard
+        done("snapshot"); //     1
+        walk.locate();
+        done("locate"); //       2
+        walk.authenticate();
+        done("authenticate"); // 3
+        walk.assess();
+        done("assess"); //       4
+        walk.evaluate();
+        done("evaluate"); //     5
+        walk.conclude();
+        done("decide"); //       6
+        walk //                  7 record: the guard
     }
 
-    /// How long each step of a walk takes, and all of them with the record written down: for benches. Nothing is kept.
+    /// How long each step of a decision takes, for benches. Nothing is kept. Empty when the audit queue is full.
     pub fn time_steps(&self, asked: &Asked<'_>, query: &Query) -> Vec<(&'static str, Duration)> {
-        let guard = RecordGuard::new(self, asked, query);
         let Ok(slot) = self.recorder.reserve() else { return Vec::new() };
+        let guard = RecordGuard::new(self, asked, query);
         let mut times = Vec::with_capacity(8);
         let mut last = self.clock.monotonic();
         let mut lap = |step| {
@@ -126,18 +139,7 @@ impl Decider {
             times.push((step, now.saturating_sub(last)));
             last = self.clock.monotonic();
         };
-        let mut walk = Walk::new(self, asked, query);
-        lap("snapshot");
-        walk.locate();
-        lap("locate");
-        walk.authenticate();
-        lap("authenticate");
-        walk.assess();
-        lap("assess");
-        walk.evaluate();
-        lap("evaluate");
-        walk.conclude();
-        lap("decide");
+        let walk = self.walk(asked, query, None, &mut lap);
         guard.discard(&slot, walk);
         lap("record");
         times

@@ -31,7 +31,7 @@ impl<'a> RecordGuard<'a> {
     /// Walks the query through its steps and records what it came to. A panic on the way is a denial.
     pub fn record(mut self, slot: Slot, late: Option<Reason>) -> Decision {
         self.done = true;
-        self.within_net(slot, || self.decider.walk(self.asked, self.query, late))
+        self.within_net(slot, || self.decider.walk(self.asked, self.query, late, |_| {}))
     }
 
     /// Writes the record of a walk down and forgets it.
