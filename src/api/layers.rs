@@ -60,12 +60,11 @@ impl AuthenticateCallers {
 
 /// Where a call came from.
 fn peer<B>(request: &Request<B>) -> String {
-    let address = request.extensions().get::<Peer>().and_then(Peer::address);
-    address.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string())
+    request.extensions().get::<Peer>().cloned().unwrap_or_default().host()
 }
 
 /// The key in `authorization: Bearer <key>`; `None` when there is no such header, more than one, or another scheme.
-fn client_key(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn client_key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, key) = value.to_str().ok()?.split_once(' ')?;

@@ -6,6 +6,8 @@
 mod arriving;
 pub mod client;
 mod deadline;
+mod frame;
+mod front;
 mod health;
 pub mod layers;
 pub mod load;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+pub use front::{Calls, Front};
 pub use health::Health;
 pub use tonic_reflection::server::Error as ReflectionError;
 
@@ -38,7 +41,7 @@ use pb::manage::system_service_server::SystemServiceServer;
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The doors of the decision listener.
-pub fn decision_routes(decider: &Arc<Decider>, health: &Health) -> Result<Routes, ReflectionError> {
+fn decision_routes(decider: &Arc<Decider>, health: &Health) -> Result<Routes, ReflectionError> {
     let native = native::Native::new(Arc::clone(decider));
     let service = DecisionServiceServer::new(native).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(health.routes(&pb::DECISION_SERVICES)?.add_service(Arriving::new(service, Arc::clone(decider))))

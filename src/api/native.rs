@@ -13,7 +13,7 @@ use super::pb::decision as pb;
 use super::pb::decision::decision_service_server::DecisionService;
 use super::{status, wire};
 use crate::decide::{Arrival, Asked, Deadline, Decider};
-use crate::model::{Client, Query, Question};
+use crate::model::{Client, Decision, Query, Question};
 
 pub(super) const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
 const BATCH: &str = "/deodar.decision.v1.DecisionService/BatchCheck";
@@ -29,24 +29,35 @@ impl Native {
         Self { decider }
     }
 
-    /// The circumstances of a call. The time that it waited for its turn counts.
-    fn asked<'a>(
-        &self,
-        caller: &'a Client,
-        rpc: &'a str,
-        arrival: &Arrival,
-        timeout: Option<Duration>,
-    ) -> Asked<'a> {
-        let config = self.decider.config();
-        let deadline = Deadline::after(arrival.at, timeout, config);
-        Asked { caller, rpc, deadline, patience: config.at_least_wait, overloaded: arrival.overloaded }
-    }
-
     /// The place that the layer in front took for this call; without that layer, one taken now.
     fn arrival<T>(&self, request: &mut Request<T>) -> Arc<Arrival> {
         let arrival = request.extensions_mut().remove::<Arc<Arrival>>();
         arrival.unwrap_or_else(|| Arc::new(self.decider.arrive(None)))
     }
+}
+
+/// The circumstances of a call. The time that it waited for its turn counts.
+fn asked<'a>(
+    decider: &Decider,
+    caller: &'a Client,
+    rpc: &'a str,
+    arrival: &Arrival,
+    timeout: Option<Duration>,
+) -> Asked<'a> {
+    let config = decider.config();
+    let deadline = Deadline::after(arrival.at, timeout, config);
+    Asked { caller, rpc, deadline, patience: config.at_least_wait, overloaded: arrival.overloaded }
+}
+
+/// Decides the question of one `Check`.
+pub(super) async fn check(
+    decider: &Decider,
+    caller: &Client,
+    arrival: &Arrival,
+    timeout: Option<Duration>,
+    request: pb::CheckRequest,
+) -> Decision {
+    decider.decide(asked(decider, caller, CHECK, arrival, timeout), &query(request)).await
 }
 
 /// The query of a message. A field that cannot be read makes the question unreadable, and so denied.
@@ -86,8 +97,8 @@ impl DecisionService for Native {
     ) -> Result<Response<pb::CheckResponse>, Status> {
         let caller = caller(&request)?;
         let arrival = self.arrival(&mut request);
-        let asked = self.asked(&caller, CHECK, &arrival, grpc_timeout(request.metadata()));
-        let decision = self.decider.decide(asked, &query(request.into_inner())).await;
+        let timeout = grpc_timeout(request.metadata().as_ref());
+        let decision = check(&self.decider, &caller, &arrival, timeout, request.into_inner()).await;
         Ok(Response::new(pb::CheckResponse { decision: Some(wire::decision(decision)) }))
     }
 
@@ -97,7 +108,8 @@ impl DecisionService for Native {
     ) -> Result<Response<pb::BatchCheckResponse>, Status> {
         let caller = caller(&request)?;
         let arrival = self.arrival(&mut request);
-        let mut asked = self.asked(&caller, BATCH, &arrival, grpc_timeout(request.metadata()));
+        let timeout = grpc_timeout(request.metadata().as_ref());
+        let mut asked = asked(&self.decider, &caller, BATCH, &arrival, timeout);
         let mut request = request.into_inner();
         let questions = std::mem::take(&mut request.questions);
         let most = self.decider.config().max_batch;
@@ -154,9 +166,7 @@ async fn answer(
     // A timeout that is no duration leaves no time: better a denial than one that nobody waits for.
     let timeout = timeout.map(|timeout| Duration::try_from(timeout).unwrap_or_default());
     let arrival = decider.arrive(None);
-    let deadline = Deadline::after(arrival.at, timeout, decider.config());
-    let (patience, overloaded) = (decider.config().at_least_wait, arrival.overloaded);
-    let asked = Asked { caller: &caller, rpc: STREAM, deadline, patience, overloaded };
+    let asked = asked(&decider, &caller, STREAM, &arrival, timeout);
     let decision = decider.decide(asked, &query(request.unwrap_or_default())).await;
     Ok(pb::StreamCheckResponse { id, decision: Some(wire::decision(decision)) })
 }

@@ -21,8 +21,9 @@ impl Peer {
         Self { address, ..Self::default() }
     }
 
-    pub const fn address(&self) -> Option<SocketAddr> {
-        self.address
+    /// The address without its port, for counting.
+    pub fn host(&self) -> String {
+        self.address.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string())
     }
 
     /// Bytes came at this moment of the monotonic clock.

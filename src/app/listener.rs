@@ -26,7 +26,7 @@ use crate::model::Clock;
 /// The pause when there is nothing to accept a connection with, such as a file descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a peer may take to answer a keepalive.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A bound socket. It takes connections from now on, and serves them once it runs.
 pub struct Listener {
@@ -130,10 +130,7 @@ impl Listener {
 }
 
 /// How connections of every listener are served: with bounds, and nobody gets past the gate.
-pub fn server(
-    gate: AuthenticateCallers,
-    config: &ServerConfig,
-) -> Server<Stack<AuthenticateCallers, Identity>> {
+fn server(gate: AuthenticateCallers, config: &ServerConfig) -> Server<Stack<AuthenticateCallers, Identity>> {
     Server::builder()
         .max_concurrent_streams(config.max_concurrent_streams.get())
         .http2_keepalive_interval(Some(config.keepalive))

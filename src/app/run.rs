@@ -15,7 +15,7 @@ use super::config::{Config, ServerConfig};
 use super::listener::Listener;
 use super::workers::{Stop, Workers};
 use crate::api::layers::AuthenticateCallers;
-use crate::api::{self, Health};
+use crate::api::{self, Front, Health};
 use crate::audit::Recorder;
 use crate::decide::{Decider, FollowConfig, Gate, Live};
 use crate::manage::Management;
@@ -74,7 +74,7 @@ impl Running {
         background.spawn("the heartbeat", heart.beat(stop.clone()));
         background.spawn("the health report", health.then(|()| stop.cancelled_owned()));
         let doors = Doors {
-            gate: AuthenticateCallers::new(Gate::new(Arc::clone(&app.live), app.recorder.clone())),
+            gate: Gate::new(Arc::clone(&app.live), app.recorder.clone()),
             decider: app.decider,
             management: app.management,
             health: app.health,
@@ -174,7 +174,7 @@ impl Running {
 
 /// What stands behind the listeners.
 struct Doors {
-    gate: AuthenticateCallers,
+    gate: Gate,
     decider: Arc<Decider>,
     management: Arc<Management>,
     health: Health,
@@ -186,11 +186,11 @@ impl Doors {
     async fn open(self, decisions: Listener, management: Listener, stop: Stop) -> anyhow::Result<()> {
         // However this ends, a panic included: a server with one door shut is to stop.
         let _drain = stop.drain.clone().drop_guard();
-        let routes = api::decision_routes(&self.decider, &self.health)?;
-        let workers = Workers::start(&self.config, &routes, &self.gate, &stop)?;
+        let front = Front::new(self.gate.clone(), Arc::clone(&self.decider), &self.health)?;
+        let workers = Workers::start(&self.config, &front, &stop)?;
         let decisions = workers.serve(decisions, stop.drain.clone());
         let routes = api::management_routes(&self.management, &self.health)?;
-        let management = management.serve(routes, self.gate, &self.config, &stop);
+        let management = management.serve(routes, AuthenticateCallers::new(self.gate), &self.config, &stop);
         let end_both = || stop.drain.cancel();
         let (decisions, management) =
             tokio::join!(decisions.inspect(|_| end_both()), management.inspect(|_| end_both()));

@@ -4,22 +4,25 @@
 //! core carries about half as much again as one runtime over all of them. Whatever else the server does (following
 //! the feed, writing records, management) runs on the main runtime and is scheduled by the operating system.
 
+use std::pin::pin;
 use std::thread;
 
 use anyhow::{Context, anyhow};
 use futures::StreamExt;
 use futures::future::select_all;
 use futures::stream::FuturesUnordered;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::Connected;
 
 use super::config::ServerConfig;
 use super::connection::{Connection, Taken};
-use super::listener::{Listener, server};
-use crate::api::layers::AuthenticateCallers;
+use super::listener::{KEEPALIVE_TIMEOUT, Listener};
+use crate::api::Front;
 
 /// Connections that a thread has not taken up yet; beyond this, others get them.
 const BACKLOG: usize = 64;
@@ -45,19 +48,14 @@ struct Gone;
 
 impl Workers {
     /// Starts the threads. Zero of them means one for each core that this process may use.
-    pub fn start(
-        config: &ServerConfig,
-        routes: &Routes,
-        gate: &AuthenticateCallers,
-        stop: &Stop,
-    ) -> anyhow::Result<Self> {
+    pub fn start(config: &ServerConfig, front: &Front, stop: &Stop) -> anyhow::Result<Self> {
         let threads = match config.decision_threads {
             0 => thread::available_parallelism()?.get(),
             threads => threads,
         };
         Self::spawn(threads, |connections| {
-            let (routes, gate, stop, config) = (routes.clone(), gate.clone(), stop.clone(), config.clone());
-            move || run(connections, routes, gate, &config, &stop)
+            let (front, stop, config) = (front.clone(), stop.clone(), config.clone());
+            move || run(connections, &front, &config, &stop)
         })
     }
 
@@ -143,20 +141,72 @@ async fn hand_over(threads: &[mpsc::Sender<Taken>], turn: usize, mut connection:
 
 fn run(
     connections: mpsc::Receiver<Taken>,
-    routes: Routes,
-    gate: AuthenticateCallers,
+    front: &Front,
     config: &ServerConfig,
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let serving = async {
-        // A cut drops this runtime and all that it serves, so the connections need no token.
-        let incoming = ReceiverStream::new(connections).map(|taken| Connection::open(taken, None));
-        let drained = stop.drain.cancelled();
-        server(gate, config).serve_with_incoming_shutdown(routes.prepare(), incoming, drained).await
+    // A cut drops this runtime and all that it serves.
+    runtime.block_on(stop.cut.run_until_cancelled(serve(connections, front, config, &stop.drain)));
+    Ok(())
+}
+
+/// Serves connections until told to drain, or until nobody can hand over any more; then lets calls under way finish.
+async fn serve(
+    mut connections: mpsc::Receiver<Taken>,
+    front: &Front,
+    config: &ServerConfig,
+    drain: &CancellationToken,
+) {
+    let serving = http2(config);
+    // Each connection looks at its token whenever it wakes. One that all threads share would cost each of them something.
+    let draining = CancellationToken::new();
+    let served = TaskTracker::new();
+    while let Some(Some(taken)) = drain.run_until_cancelled(connections.recv()).await {
+        match Connection::open(taken, None) {
+            Ok(connection) => {
+                served.spawn(serve_one(serving.clone(), front.clone(), connection, draining.clone()));
+            }
+            Err(error) => tracing::debug!(%error, "a peer has gone"),
+        }
+    }
+    drop(connections);
+    draining.cancel();
+    served.close();
+    served.wait().await;
+}
+
+async fn serve_one(
+    serving: http2::Builder<TokioExecutor>,
+    front: Front,
+    connection: Connection,
+    draining: CancellationToken,
+) {
+    let calls = front.connection(connection.connect_info());
+    let mut serving = pin!(serving.serve_connection(TokioIo::new(connection), calls));
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = draining.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
     };
-    let ended = runtime.block_on(stop.cut.run_until_cancelled(serving));
-    ended.unwrap_or(Ok(())).context("a decision thread failed")
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// How a connection is served: as those of other listeners are.
+fn http2(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
+    let mut serving = http2::Builder::new(TokioExecutor::new());
+    serving
+        .timer(TokioTimer::new())
+        // gRPC has no use for it.
+        .auto_date_header(false)
+        .max_concurrent_streams(config.max_concurrent_streams.get())
+        .keep_alive_interval(config.keepalive)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    serving
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -27,12 +28,14 @@ pub enum CallerRefusal {
 /// The clients, by id.
 pub struct Callers {
     clients: ArcSwap<HashMap<ClientId, Arc<Client>>>,
+    /// How many times they have changed.
+    edition: AtomicU64,
     changed: watch::Sender<()>,
 }
 
 impl Callers {
     pub fn new() -> Self {
-        Self { clients: ArcSwap::default(), changed: watch::Sender::new(()) }
+        Self { clients: ArcSwap::default(), edition: AtomicU64::new(0), changed: watch::Sender::new(()) }
     }
 
     /// Finds out who holds this key and whether their roles reach this RPC.
@@ -60,6 +63,17 @@ impl Callers {
             .is_some_and(|known| known.is_live() && known.key_sha256 == client.key_sha256)
     }
 
+    /// A number that is another one after every change of the clients: for as long as it is the same, so is an answer
+    /// that was given after reading it.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    fn note_change(&self) {
+        self.edition.fetch_add(1, Ordering::AcqRel);
+        self.changed.send_replace(());
+    }
+
     /// Tells of every change of the clients.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
@@ -68,7 +82,7 @@ impl Callers {
     pub fn replace_all(&self, clients: Vec<Client>) {
         let by_id = clients.into_iter().map(|client| (client.id.clone(), Arc::new(client))).collect();
         self.clients.store(Arc::new(by_id));
-        self.changed.send_replace(());
+        self.note_change();
     }
 
     pub fn apply(&self, client: &Client) {
@@ -77,7 +91,7 @@ impl Callers {
             clients.insert(client.id.clone(), Arc::new(client.clone()));
             clients
         });
-        self.changed.send_replace(());
+        self.note_change();
     }
 }
 

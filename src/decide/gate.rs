@@ -18,6 +18,11 @@ impl Gate {
         Self { live, recorder }
     }
 
+    /// See [`Callers::edition`](super::Callers::edition).
+    pub fn edition(&self) -> u64 {
+        self.live.callers.edition()
+    }
+
     /// Who calls, if they may call this RPC. `peer` is where the call came from, for counting.
     ///
     /// Refused calls are counted by minute and peer instead of being recorded one by one, so that nobody can fill

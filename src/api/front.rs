@@ -1,0 +1,150 @@
+//! What stands behind the decision listener: the calls of its connections.
+//!
+//! `Check` is nearly all of them, so it goes straight to its handler: the message is framed here, and the connection
+//! remembers the client that it let in. Every other call goes through tonic's routes.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::future::{Either, Ready, ready};
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use subtle::ConstantTimeEq;
+use tonic::service::Routes;
+use tower::Layer;
+
+use super::deadline::grpc_timeout;
+use super::frame::{self, Body};
+use super::layers::{AuthenticateCallers, Authenticated, client_key};
+use super::native::{CHECK, check};
+use super::peer::Peer;
+use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status, wire};
+use crate::api::pb::decision as pb;
+use crate::decide::{Arrival, CallerRefusal, Decider, Gate};
+use crate::model::{Client, Decision};
+
+/// Answers the calls of the decision listener.
+#[derive(Clone)]
+pub struct Front {
+    gate: Gate,
+    decider: Arc<Decider>,
+    others: Authenticated<Routes>,
+}
+
+impl Front {
+    pub fn new(gate: Gate, decider: Arc<Decider>, health: &Health) -> Result<Self, ReflectionError> {
+        let routes = decision_routes(&decider, health)?.prepare();
+        let others = AuthenticateCallers::new(gate.clone()).layer(routes);
+        Ok(Self { gate, decider, others })
+    }
+
+    /// The calls of one connection.
+    pub fn connection(&self, peer: Peer) -> Calls {
+        Calls { front: self.clone(), peer, let_in: RefCell::default() }
+    }
+}
+
+/// The calls of one connection.
+pub struct Calls {
+    front: Front,
+    peer: Peer,
+    let_in: RefCell<Option<LetIn>>,
+}
+
+/// A client that may call `Check`, and what it showed.
+struct LetIn {
+    authorization: HeaderValue,
+    /// Of the clients, when it was let in.
+    edition: u64,
+    client: Arc<Client>,
+}
+
+type Answer = Result<Response<Body>, Infallible>;
+type Boxed = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+impl Service<Request<Incoming>> for Calls {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Ready<Answer>, Boxed>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path() == CHECK && frame::is_plain(request.headers()) {
+            return self.check(request);
+        }
+        Either::Right(Box::pin(self.other(request)))
+    }
+}
+
+impl Calls {
+    fn check(&self, request: Request<Incoming>) -> <Self as Service<Request<Incoming>>>::Future {
+        let client = match self.client(&request) {
+            Ok(client) => client,
+            Err(refusal) => {
+                let refused = status::caller_refused(&refusal, CHECK).into_http();
+                return Either::Left(ready(Ok(refused.map(Body::Tonic))));
+            }
+        };
+        let decider = &self.front.decider;
+        let arrival = decider.arrive(self.peer.received());
+        if arrival.overloaded {
+            // Before its message is read: what refusing costs decides how much load a server can bear.
+            return Either::Left(ready(Ok(answer(decider.refuse(&client, CHECK)))));
+        }
+        Either::Right(Box::pin(decided(Arc::clone(decider), client, arrival, request)))
+    }
+
+    /// The client that calls. A connection asks for the same client over and over, so the one that was let in last is
+    /// known again by what it shows, for as long as no client has changed.
+    fn client(&self, request: &Request<Incoming>) -> Result<Arc<Client>, CallerRefusal> {
+        let edition = self.front.gate.edition();
+        let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+        let authorization = values.next().filter(|_| values.next().is_none());
+        let mut let_in = self.let_in.borrow_mut();
+        if let (Some(known), Some(shown)) = (&*let_in, authorization)
+            && known.edition == edition
+            && bool::from(known.authorization.as_bytes().ct_eq(shown.as_bytes()))
+        {
+            return Ok(Arc::clone(&known.client));
+        }
+        let key = client_key(request.headers());
+        let client = self.front.gate.authorize(key, CHECK, || self.peer.host())?;
+        let remember = |shown: &HeaderValue| LetIn {
+            authorization: shown.clone(),
+            edition,
+            client: Arc::clone(&client),
+        };
+        *let_in = authorization.map(remember);
+        Ok(client)
+    }
+
+    /// Any call but a plain `Check`, the tonic way.
+    fn other(&self, mut request: Request<Incoming>) -> impl Future<Output = Answer> + Send + use<> {
+        request.extensions_mut().insert(self.peer.clone());
+        let mut routes = self.front.others.clone();
+        let called = tower::Service::call(&mut routes, request.map(tonic::body::Body::new));
+        async move { called.await.map(|response| response.map(Body::Tonic)) }
+    }
+}
+
+async fn decided(
+    decider: Arc<Decider>,
+    client: Arc<Client>,
+    arrival: Arrival,
+    request: Request<Incoming>,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    let timeout = grpc_timeout(&head.headers);
+    drop(head);
+    let message = match frame::read(body, MAX_MESSAGE_BYTES).await {
+        Ok(message) => message,
+        Err(status) => return Ok(status.into_http().map(Body::Tonic)),
+    };
+    Ok(answer(check(&decider, &client, &arrival, timeout, message).await))
+}
+
+fn answer(decision: Decision) -> Response<Body> {
+    frame::answer(&pb::CheckResponse { decision: Some(wire::decision(decision)) })
+}
