@@ -65,6 +65,33 @@ def for_cerbos(folder: Path, principals: int) -> None:
             name.with_suffix(".expect").write_text(answer.hex())
 
 
+def for_cedar_agent(folder: Path, principals: int) -> None:
+    """Writes the bodies of requests to cedar-agent, one a line: those to be allowed, and those to be denied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bodies = {"allow": [], "deny": []}
+    for number in range(principals):
+        me = f"bench-{number}"
+        for effect, method, api, template, _, value, sensitivity, state, met in QUESTIONS:
+            endpoint = f"{api}/{method} {template}"
+            group = "read" if method in ("GET", "HEAD", "OPTIONS") else "write"
+            token = {"kind": "user", "lifetime_s": 900, "sender_constrained": False, "acr": "", "auth_age_s": 60}
+            context = {"scopes_met": met, "path_id": value.replace("{me}", me), "risk": {"level": 0, "stale": False}, "token": token}
+            entities = [
+                entity("User", me, ("Role", "clerk"), {"subject": me, "kind": "user", "active": True, "issuer": "dev"}),
+                entity("Action", method, ("Action", group), {}),
+                entity("Endpoint", endpoint, ("Service", api), {"template": template, "sensitivity": sensitivity, "state": state}),
+            ]
+            body = {"principal": f'api::User::"{me}"', "action": f'api::Action::"{method}"', "resource": f'api::Endpoint::"{endpoint}"'}
+            bodies[effect].append(json.dumps(body | {"context": context, "entities": entities}, separators=(",", ":")))
+    for effect, lines in bodies.items():
+        (folder / f"{effect}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def entity(kind: str, name: str, parent: tuple[str, str], values: dict) -> dict:
+    above = {"type": f"api::{parent[0]}", "id": parent[1]}
+    return {"uid": {"type": f"api::{kind}", "id": name}, "attrs": values, "parents": [above]}
+
+
 # Protobuf, as far as it is needed here.
 
 
