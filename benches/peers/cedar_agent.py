@@ -15,11 +15,11 @@ CONNECTIONS = 256
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def command(program: Path, port: int, folder: Path) -> list:
-    """The command that serves our policies; the entities come with each request."""
+def command(program: Path, port: int, folder: Path, data: Path) -> list:
+    """The command that serves our policies."""
     policies = folder / "policies.json"
     policies.write_text(json.dumps(read_policies(HERE / "cedar-agent")))
-    return [program, "--addr", "127.0.0.1", "--port", str(port), "--log-level", "off", "--policies", policies]
+    return [program, "--addr", "127.0.0.1", "--port", str(port), "--log-level", "off", "--policies", policies, "--data", data]
 
 
 def read_policies(folder: Path) -> list[dict]:

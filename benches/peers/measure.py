@@ -134,7 +134,9 @@ class Bench:
                 (folder / "deodar.toml").write_text(DEODAR.format(port=port, other=other, root=ROOT))
                 command = [self.options.deodar, "serve", "--config", folder / "deodar.toml"]
             elif name == "cedar-agent":
-                command = cedar_agent.command(self.options.cedar_agent, port, folder)
+                questions.for_cedar_agent(self.folder / "http-bodies", self.principals)
+                data = self.folder / "http-bodies" / "data.json"
+                command = cedar_agent.command(self.options.cedar_agent, port, folder, data)
             else:
                 audit = "true" if name == "cerbos-audit" else "false"
                 names = dict(port=port, other=other, policies=HERE / "cerbos", audit=audit, folder=folder)
@@ -143,7 +145,6 @@ class Bench:
             self.start(name, command, port, folder)
         questions.for_deodar(self.folder / "questions.json", self.options.deodar, self.folder / "deodar", self.principals)
         questions.for_cerbos(self.folder / "bodies", self.principals)
-        questions.for_cedar_agent(self.folder / "http-bodies", self.principals)
 
     def measure(self, point: Point) -> None:
         """One run of a generator. It checks every answer, before and while it times."""
