@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cedar_agent
 import questions
 import report
 
@@ -122,7 +123,7 @@ class Bench:
                 process.kill()
 
     def start_all(self) -> None:
-        for name in ("floor", "deodar", "cerbos", "cerbos-audit"):
+        for name in ("floor", "deodar", "cerbos", "cerbos-audit", "cedar-agent"):
             port, other, folder = free_port(), free_port(), self.folder / name
             folder.mkdir()
             if name == "floor":
@@ -132,6 +133,10 @@ class Bench:
                 shutil.copytree(ROOT / "policies/zero-trust", folder / "policies", ignore=shutil.ignore_patterns("request-rates.cedar", "cases"))
                 (folder / "deodar.toml").write_text(DEODAR.format(port=port, other=other, root=ROOT))
                 command = [self.options.deodar, "serve", "--config", folder / "deodar.toml"]
+            elif name == "cedar-agent":
+                questions.for_cedar_agent(self.folder / "http-bodies", self.principals)
+                data = self.folder / "http-bodies" / "data.json"
+                command = cedar_agent.command(self.options.cedar_agent, port, folder, data)
             else:
                 audit = "true" if name == "cerbos-audit" else "false"
                 names = dict(port=port, other=other, policies=HERE / "cerbos", audit=audit, folder=folder)
@@ -142,7 +147,22 @@ class Bench:
         questions.for_cerbos(self.folder / "bodies", self.principals)
 
     def measure(self, point: Point) -> None:
-        """One run of the generator. It checks every answer, before and while it times."""
+        """One run of a generator. It checks every answer, before and while it times."""
+        result = self.over_http(point) if point.server == "cedar-agent" else self.over_grpc(point)
+        point.results.append(result)
+        if point.name == "deodar":
+            self.most = result["decisions_per_s"]
+        others = (result["cpu"] or {}).get("other_cores")
+        rate, tail = result["decisions_per_s"], result["latency_us"]["p99"]
+        wrong = {name: count for name, count in result["errors"].items() if count}
+        say(f"{point.name:18} {rate:>9.0f}/s  p99 {tail / 1000:8.3f} ms  others {others or 0:.2f} cores  {wrong or ''}")
+
+    def over_http(self, point: Point) -> dict:
+        port, process = self.servers[point.server]
+        bodies, warmup, duration = self.folder / "http-bodies", self.options.warmup, self.options.duration
+        return cedar_agent.measure(port, process.pid, bodies, GENERATOR_CORE, warmup, duration)
+
+    def over_grpc(self, point: Point) -> dict:
         port, process = self.servers[point.server]
         command = ["taskset", "-c", GENERATOR_CORE, self.options.deodar, "bench", "--output", "json"]
         command += ["--server", f"http://127.0.0.1:{port}", "--data-dir", self.folder / "deodar"]
@@ -159,14 +179,7 @@ class Bench:
         ended = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if not ended.stdout:
             sys.exit(f"{point.name}: {ended.stderr}")
-        result = json.loads(ended.stdout)
-        point.results.append(result)
-        if point.name == "deodar":
-            self.most = result["decisions_per_s"]
-        others = (result["cpu"] or {}).get("other_cores")
-        rate, tail = result["decisions_per_s"], result["latency_us"]["p99"]
-        wrong = {name: count for name, count in result["errors"].items() if count}
-        say(f"{point.name:18} {rate:>9.0f}/s  p99 {tail / 1000:8.3f} ms  others {others or 0:.2f} cores  {wrong or ''}")
+        return json.loads(ended.stdout)
 
 
 def say(line: str) -> None:
@@ -185,6 +198,7 @@ def points() -> list[Point]:
         Point("deodar-anonymous", "Deodar, anonymous call of a public endpoint", "deodar", [*closed, "--anonymous"]),
         Point("cerbos", "Cerbos, audit off", "cerbos", closed),
         Point("cerbos-audit", "Cerbos, audit on", "cerbos-audit", closed),
+        Point("cedar-agent", "cedar-agent, HTTP/1.1", "cedar-agent", []),
         Point("floor-stream", "typed floor, stream", "floor", stream),
         Point("deodar-stream", "Deodar, stream", "deodar", stream),
         Point("deodar-batch16", "Deodar, batches of 16", "deodar", batch),
@@ -262,10 +276,12 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
         "batch16_us": cpu("deodar-batch16"),
         "cerbos_rps": rate("cerbos"),
         "cerbos_audit_rps": rate("cerbos-audit"),
+        "cedar_agent_rps": rate("cedar-agent"),
         "floor_cpu_us": cpu("floor"),
         "unary_cpu_us": cpu("deodar"),
         "stream_cpu_us": cpu("deodar-stream"),
         "cerbos_cpu_us": cpu("cerbos"),
+        "cedar_agent_cpu_us": cpu("cedar-agent"),
         "background_cpu_us": background(),
         "token_risk_audit_over_rest": extras(),
         "overload_accepted_rps": accepted("deodar-overload"),
@@ -280,8 +296,10 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
     for name, (above, below) in {
         "unary_over_floor": ("unary_rps", "floor_rps"),
         "unary_over_cerbos": ("unary_rps", "cerbos_rps"),
+        "unary_over_cedar_agent": ("unary_rps", "cedar_agent_rps"),
         "floor_cpu_over_unary": ("floor_cpu_us", "unary_cpu_us"),
         "cerbos_cpu_over_unary": ("cerbos_cpu_us", "unary_cpu_us"),
+        "cedar_agent_cpu_over_unary": ("cedar_agent_cpu_us", "unary_cpu_us"),
         "p99_2900_over_cerbos": ("p99_2900_us", "cerbos_p99_2900_us"),
     }.items():
         if figures[above] is not None and figures[below]:
@@ -296,7 +314,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured in turn")
     parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
     parser.add_argument("--no-policies", action="store_true", help="leave out the cost in process: by number of policies, and of each step")
-    for name in ("deodar", "floor", "cerbos", "instructions"):
+    for name in ("deodar", "floor", "cerbos", "cedar-agent", "instructions"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.warmup, options.duration = ("1s", "4s") if options.quick else ("2s", "10s")

@@ -65,6 +65,36 @@ def for_cerbos(folder: Path, principals: int) -> None:
             name.with_suffix(".expect").write_text(answer.hex())
 
 
+def for_cedar_agent(folder: Path, principals: int) -> None:
+    """Writes the bodies of requests to cedar-agent, one a line: those to be allowed, and those to be denied.
+
+    The principal comes with the request; the rest is in `data.json`, for cedar-agent to store. That is what suits it best: it copies
+    all that it stores for each request, so a thousand principals must not be there, but it need not parse the endpoint again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bodies, stored = {"allow": [], "deny": []}, {}
+    for number in range(principals):
+        me = f"bench-{number}"
+        for effect, method, api, template, _, value, sensitivity, state, met in QUESTIONS:
+            endpoint = f"{api}/{method} {template}"
+            token = {"kind": "user", "lifetime_s": 900, "sender_constrained": False, "acr": "", "auth_age_s": 60}
+            context = {"scopes_met": met, "path_id": value.replace("{me}", me), "risk": {"level": 0, "stale": False}, "token": token}
+            user = entity("User", me, ("Role", "clerk"), {"subject": me, "kind": "user", "active": True, "issuer": "dev"})
+            stored[method] = entity("Action", method, ("Action", "read" if method == "GET" else "write"), {})
+            found = {"template": template, "sensitivity": sensitivity, "state": state}
+            stored[endpoint] = entity("Endpoint", endpoint, ("Service", api), found)
+            body = {"principal": f'api::User::"{me}"', "action": f'api::Action::"{method}"', "resource": f'api::Endpoint::"{endpoint}"'}
+            bodies[effect].append(json.dumps(body | {"context": context, "additional_entities": [user]}, separators=(",", ":")))
+    (folder / "data.json").write_text(json.dumps(list(stored.values())))
+    for effect, lines in bodies.items():
+        (folder / f"{effect}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def entity(kind: str, name: str, parent: tuple[str, str], values: dict) -> dict:
+    above = {"type": f"api::{parent[0]}", "id": parent[1]}
+    return {"uid": {"type": f"api::{kind}", "id": name}, "attrs": values, "parents": [above]}
+
+
 # Protobuf, as far as it is needed here.
 
 

@@ -67,7 +67,8 @@ def section(measured: dict, figures: dict, options) -> str:
         "",
         f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, revision {version(['git', 'describe', '--always', '--dirty'])}: "
         f"{options.rounds} rounds, every row in turn, {seconds} s each after a warm-up. {machine()}. "
-        f"{version(['rustc', '--version'])}; Cerbos {version([options.cerbos, '--version'])}.",
+        f"{version(['rustc', '--version'])}; Cerbos {version([options.cerbos, '--version'])}; "
+        f"{version([options.cedar_agent, '--version'])}.",
         "",
         "Numbers are the median of the rounds, with the smallest and the largest. A round is quiet when everything else on the "
         f"machine used at most {QUIET} cores meanwhile; the most that was used is {figures['most_other_cores']} cores. In rounds that are not "
