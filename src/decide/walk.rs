@@ -3,6 +3,7 @@
 //! A refusal does not end the walk. It is kept, later steps run with what is known, and the first one in step order
 //! becomes the reason; so a record shows everything that was wrong with a call, and an API in observe mode learns it all.
 
+mod challenge;
 mod conclude;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{Asked, Decider, View};
+use crate::identity::{ProofFault, Target};
 use crate::inventory::scopes_met;
 use crate::model::{
     ApiCall, Assertion, CedarQuestion, Credential, CredentialFault, Decision, DecisionId, DomainId,
@@ -39,6 +41,8 @@ pub(super) struct Walk<'a> {
     pub refusals: Vec<Refusal>,
     pub located: Option<Located>,
     pub principal: Option<Arc<Principal>>,
+    /// What is wrong with the proof of possession, for the challenge.
+    proof_fault: Option<ProofFault>,
     /// What was set aside on the way, for operators: roles that the issuer may not assert.
     pub notes: Vec<String>,
     pub risk: Option<Risk>,
@@ -67,6 +71,7 @@ impl<'a> Walk<'a> {
             refusals: Vec::new(),
             located: None,
             principal: None,
+            proof_fault: None,
             notes: Vec::new(),
             risk: None,
             rates: Rates::default(),
@@ -149,9 +154,14 @@ impl<'a> Walk<'a> {
         if let Some(named) = self.named_principal() {
             return self.take_named(named);
         }
-        let known = match self.decider.identity.examine(&self.query.credential, self.now) {
+        let target = self.target();
+        let examined = self.decider.identity.examine_for(&self.query.credential, target.as_ref(), self.now);
+        let known = match examined {
             Ok(known) => known,
-            Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
+            Err(refusal) => {
+                self.proof_fault = refusal.proof;
+                return self.refuse(refusal.reason, refusal.detail);
+            }
         };
         let principal = known.principal;
         self.note(|| format!("authenticate: {}", principal.id));
@@ -166,7 +176,33 @@ impl<'a> Walk<'a> {
         if !principal.active {
             self.refuse(Reason::PrincipalDisabled, "the directory says inactive");
         }
+        self.check_binding(&principal);
         self.principal = Some(principal);
+    }
+
+    /// The request that a proof must be about. A Cedar question has no URI, so no proof can be about it.
+    fn target(&self) -> Option<Target<'a>> {
+        let Question::Call(call) = &self.query.question else { return None };
+        let outside = self.located.as_ref().and_then(|located| located.endpoint.api.outside.origin.clone());
+        match outside {
+            Some(origin) => Some(Target::new(&call.method, origin, &call.path)),
+            None => Target::at_host(&call.method, call.secure, &call.host, &call.path).ok(),
+        }
+    }
+
+    /// Some endpoints are for those only who proved that their token is theirs.
+    fn check_binding(&mut self, principal: &Principal) {
+        let wanted = self.located.as_ref().is_some_and(|located| located.endpoint.sender_constrained);
+        if !wanted || principal.token.as_ref().is_some_and(|token| token.sender_constrained) {
+            return;
+        }
+        if principal.is_anonymous() {
+            return self
+                .refuse(Reason::CredentialMissing, "the endpoint wants a token that is bound to its sender");
+        }
+        self.proof_fault = Some(ProofFault::Binding);
+        let detail = "the endpoint wants a token that is bound to its sender, and this one is not";
+        self.refuse(Reason::CredentialInvalid(CredentialFault::BindingFailed), detail);
     }
 
     /// The principal that a Cedar question names itself.
