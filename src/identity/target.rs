@@ -178,7 +178,7 @@ mod tests {
             let stray = path.split('%').skip(1).any(|part| part.get(..2).and_then(hex_byte).is_none());
             prop_assume!(!stray);
             let twice = normal_path(&once).into_owned();
-            prop_assert_eq!(twice, once.clone());
+            prop_assert_eq!(&twice, &once);
             // An escaped percent sign stays escaped.
             prop_assert_eq!(path.matches("%25").count(), once.matches("%25").count());
         }
