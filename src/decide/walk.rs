@@ -180,8 +180,12 @@ impl<'a> Walk<'a> {
         self.principal = Some(principal);
     }
 
-    /// The request that a proof must be about. A Cedar question has no URI, so no proof can be about it.
+    /// The request that a proof must be about, if there is to be one. A Cedar question has no URI, so no proof can be
+    /// about it.
     fn target(&self) -> Option<Target<'a>> {
+        if !matches!(self.query.credential, Credential::Dpop { .. }) {
+            return None;
+        }
         let Question::Call(call) = &self.query.question else { return None };
         let outside = self.located.as_ref().and_then(|located| located.endpoint.api.outside.origin.clone());
         match outside {

@@ -62,7 +62,7 @@ impl Proofs {
             max_bytes: config.max_proof_bytes,
             max_id_bytes: config.max_jti_bytes,
             nonces,
-            used: Replay::new(config.max_remembered),
+            used: Replay::new(config.max_remembered, config.max_remembered_per_key),
         })
     }
 

@@ -26,9 +26,11 @@ pub struct DpopConfig {
     pub max_proof_bytes: usize,
     /// The longest `jti` of a proof, in bytes.
     pub max_jti_bytes: usize,
-    /// Used proofs that are remembered at most, by each replica; about 80 bytes each. Beyond it, proofs are refused as
+    /// Used proofs that are remembered at most, by each replica; about 150 bytes each. Beyond it, proofs are refused as
     /// `overloaded`.
     pub max_remembered: usize,
+    /// The same of one key: how often one client may call within `max_age`.
+    pub max_remembered_per_key: usize,
     /// Whether a proof must hold a nonce that this replica gave out: `off` or `required`. Required, a proof is good on one
     /// replica only, and a client that goes to another is asked for a new one.
     pub nonce: NonceUse,
@@ -69,6 +71,7 @@ impl DpopConfig {
             (self.max_age.is_zero() || self.max_age > MAX_AGE, "`dpop.max_age` must be up to `10m`"),
             (self.leeway > MAX_LEEWAY, "`dpop.leeway` may be `5m` at most"),
             (self.max_remembered == 0, "`dpop.max_remembered` must leave room for one proof"),
+            (self.max_remembered_per_key == 0, "`dpop.max_remembered_per_key` must leave room for one proof"),
             (self.max_jti_bytes == 0, "`dpop.max_jti_bytes` must leave room for a `jti`"),
             (self.nonce_rotation < Duration::from_secs(1), "`dpop.nonce_rotation` must be `1s` at least"),
         ];
@@ -85,6 +88,7 @@ impl Default for DpopConfig {
             max_proof_bytes: 8 * 1024,
             max_jti_bytes: 256,
             max_remembered: 1_000_000,
+            max_remembered_per_key: 100_000,
             nonce: NonceUse::Off,
             nonce_rotation: Duration::from_secs(5 * 60),
         }

@@ -118,6 +118,22 @@ fn claims_of_the_wrong_type_are_refused() {
 }
 
 #[test]
+fn a_proof_with_any_character_changed_is_no_proof() {
+    let (proofs, target) = (proofs(), called("GET"));
+    let binding = Binding { token: TOKEN, jkt: digest(RFC_THUMBPRINT), target: &target };
+    for at in 0..RFC_PROOF.len() {
+        for put in ["A", "z", "-", ".", "=", ","] {
+            let (before, after) = (&RFC_PROOF[..at], &RFC_PROOF[at + 1..]);
+            let changed = format!("{before}{put}{after}");
+            if changed != RFC_PROOF {
+                assert!(proofs.check(&changed, &binding, NOW).is_err(), "{put} at {at}");
+            }
+        }
+    }
+    proofs.check(RFC_PROOF, &binding, NOW).unwrap();
+}
+
+#[test]
 fn a_full_store_is_no_fault_of_the_proof() {
     let config = DpopConfig { max_remembered: 1, ..DpopConfig::default() };
     let proofs = Proofs::new(&config).unwrap();
