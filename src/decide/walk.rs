@@ -3,6 +3,7 @@
 //! A refusal does not end the walk. It is kept, later steps run with what is known, and the first one in step order
 //! becomes the reason; so a record shows everything that was wrong with a call, and an API in observe mode learns it all.
 
+mod binding;
 mod challenge;
 mod conclude;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{Asked, Decider, View};
-use crate::identity::{ProofFault, Target};
+use crate::identity::ProofFault;
 use crate::inventory::scopes_met;
 use crate::model::{
     ApiCall, Assertion, CedarQuestion, Credential, CredentialFault, Decision, DecisionId, DomainId,
@@ -178,35 +179,6 @@ impl<'a> Walk<'a> {
         }
         self.check_binding(&principal);
         self.principal = Some(principal);
-    }
-
-    /// The request that a proof must be about, if there is to be one. A Cedar question has no URI, so no proof can be
-    /// about it.
-    fn target(&self) -> Option<Target<'a>> {
-        if !matches!(self.query.credential, Credential::Dpop { .. }) {
-            return None;
-        }
-        let Question::Call(call) = &self.query.question else { return None };
-        let outside = self.located.as_ref().and_then(|located| located.endpoint.api.outside.origin.clone());
-        match outside {
-            Some(origin) => Some(Target::new(&call.method, origin, &call.path)),
-            None => Target::at_host(&call.method, call.secure, &call.host, &call.path).ok(),
-        }
-    }
-
-    /// Some endpoints are for those only who proved that their token is theirs.
-    fn check_binding(&mut self, principal: &Principal) {
-        let wanted = self.located.as_ref().is_some_and(|located| located.endpoint.sender_constrained);
-        if !wanted || principal.token.as_ref().is_some_and(|token| token.sender_constrained) {
-            return;
-        }
-        if principal.is_anonymous() {
-            return self
-                .refuse(Reason::CredentialMissing, "the endpoint wants a token that is bound to its sender");
-        }
-        self.proof_fault = Some(ProofFault::Binding);
-        let detail = "the endpoint wants a token that is bound to its sender, and this one is not";
-        self.refuse(Reason::CredentialInvalid(CredentialFault::BindingFailed), detail);
     }
 
     /// The principal that a Cedar question names itself.
