@@ -94,3 +94,35 @@ impl Default for DpopConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_with_the_setting_named() {
+        let problem = |change: fn(&mut DpopConfig)| {
+            let mut config = DpopConfig::default();
+            change(&mut config);
+            config.problem().unwrap_or_default()
+        };
+        assert_eq!(DpopConfig::default().problem(), None);
+        assert!(problem(|c| c.algorithms.clear()).contains("algorithms"));
+        assert!(problem(|c| c.max_age = Duration::ZERO).contains("max_age"));
+        assert!(problem(|c| c.max_age = MAX_AGE * 2).contains("max_age"));
+        assert!(problem(|c| c.leeway = MAX_LEEWAY * 2).contains("leeway"));
+        assert!(problem(|c| c.max_remembered = 0).contains("max_remembered"));
+        assert!(problem(|c| c.max_remembered_per_key = 0).contains("per_key"));
+        assert!(problem(|c| c.max_jti_bytes = 0).contains("max_jti_bytes"));
+        assert!(problem(|c| c.nonce_rotation = Duration::from_millis(1)).contains("nonce_rotation"));
+    }
+
+    #[test]
+    fn misspelt_settings_and_hmac_are_refused() {
+        let read = |text: &str| toml::from_str::<DpopConfig>(text);
+        assert_eq!(read("nonce = \"required\"").unwrap().nonce, NonceUse::Required);
+        for wrong in ["nonces = \"off\"", "nonce = \"on\"", "algorithms = [\"HS256\"]", "max_age = 60"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

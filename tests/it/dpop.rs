@@ -3,11 +3,11 @@
 //! The policies of `fixtures/dpop` permit everything, so what is refused here is refused for the credential.
 
 use deodar::api::client::Connection;
-use deodar::api::pb::decision as pb;
+use deodar::api::pb::{decision as pb, manage};
 use deodar::identity::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::support::app::{Backend, TestApp, repository};
+use crate::support::app::{Backend, TestApp, create_client, repository};
 use crate::support::case::{effect_name, reason_name};
 use crate::support::proof::{Draft, Prover, bearer, dpop, seconds_from_now, token_hash, token_with};
 
@@ -481,6 +481,32 @@ async fn behind_a_gateway_the_external_origin_counts() {
                     access token is missing or not valid.\", algs=\"EdDSA ES256 ES384 PS256\", \
                     resource_metadata=\"https://public.example.com/.well-known/oauth-protected-resource\"";
     assert_eq!(header(&inside), expected);
+    door.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_about_a_proof_is_never_reusable() {
+    let mut door = Door::open("reuse = \"5m\"", "").await;
+    let client = manage::Client {
+        client_id: "reusing-gateway".into(),
+        roles: vec![manage::Role::Gateway.into()],
+        grants: Some(manage::Grants {
+            all_apis: true,
+            max_reuse: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            ..manage::Grants::default()
+        }),
+        ..manage::Client::default()
+    };
+    let key = create_client(&door.app.management().await, client).await;
+    door.gateway = door.app.decisions(&key).await;
+    let unbound = token_with(door.app.dir.path(), json!({}));
+    let root = || call("GET", HOST, "/");
+    assert!(door.ask(bearer(&unbound, ""), root()).await.reuse_for.is_some());
+    let prover = Prover::new(Algorithm::Es256);
+    let token = door.bound_token(&prover);
+    let proof = prover.proof("GET", "https://things.example.com/", &token);
+    let decision = door.ask(dpop(&token, &proof), root()).await;
+    assert_eq!((reason(&decision).as_str(), decision.reuse_for), ("allowed", None));
     door.app.stop().await;
 }
 
