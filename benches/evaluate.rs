@@ -211,6 +211,7 @@ fn alice(now: Timestamp) -> Result<Principal> {
         auth_time: Some(now.minus(Duration::from_secs(120))),
         acr: None,
         amr: ["pwd".to_owned()].into(),
+        confirmation: Default::default(),
         sender_constrained: false,
         token_id: None,
         session_id: None,
@@ -223,7 +224,13 @@ fn located(api: &str, method: &str, template: &str) -> Result<Located> {
     let id = api.parse()?;
     let endpoint = Endpoint {
         id: EndpointId::new(&id, method, template),
-        api: Arc::new(Api { id, domain: DomainId::default(), mode: ApiMode::Enforce, reuse: Duration::ZERO }),
+        api: Arc::new(Api {
+            id,
+            domain: DomainId::default(),
+            mode: ApiMode::Enforce,
+            reuse: Duration::ZERO,
+            outside: Default::default(),
+        }),
         method: method.to_owned(),
         action: method.to_owned(),
         template: template.to_owned(),
@@ -232,6 +239,7 @@ fn located(api: &str, method: &str, template: &str) -> Result<Located> {
         state: EndpointState::Declared,
         labels: ["pii".to_owned()].into(),
         security: None,
+        sender_constrained: false,
         prepared: Prepared::default(),
     };
     Ok(Located {

@@ -6,7 +6,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::pb::decision as pb;
 use crate::decide::CallerRefusal;
 use crate::manage::ManageError;
-use crate::model::{Challenge, CredentialFault, Effect, Reason, RequestFault};
+use crate::model::{Challenge, ChallengeScheme, CredentialFault, Demand, Effect, Reason, RequestFault};
 
 /// The domain of `google.rpc.ErrorInfo`.
 const ERROR_DOMAIN: &str = "deodar";
@@ -69,25 +69,51 @@ const fn request(fault: RequestFault) -> pb::Reason {
     }
 }
 
-/// The value of a `WWW-Authenticate` header (RFC 6750 section 3, RFC 9470 section 3).
+/// The value of a `WWW-Authenticate` header (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9470 section 3).
 pub fn www_authenticate(challenge: &Challenge) -> String {
-    let mut parameters = vec![r#"realm="api""#.to_owned()];
-    match challenge {
-        Challenge::Bearer { error, scopes } => {
-            parameters.extend(error.map(|error| format!(r#"error="{error}""#)));
-            if !scopes.is_empty() {
-                parameters.push(format!(r#"scope="{}""#, quotable(&scopes.join(" "))));
-            }
+    let Challenge { demand, scheme, realm, description, resource_metadata } = challenge;
+    let (name, algorithms) = match scheme {
+        ChallengeScheme::Bearer => ("Bearer", None),
+        ChallengeScheme::Dpop { algorithms, .. } => ("DPoP", Some(algorithms.as_ref())),
+    };
+    let mut header = Parameters(name.to_owned());
+    header.add("realm", realm);
+    header.add("error", demand.error().unwrap_or_default());
+    header.add("error_description", description.as_deref().unwrap_or_default());
+    match demand {
+        Demand::Scopes(scopes) => header.add("scope", &scopes.join(" ")),
+        Demand::StepUp { acr_values, max_age } => {
+            header.add("acr_values", &acr_values.join(" "));
+            header.add("max_age", &max_age.map(|age| age.as_secs().to_string()).unwrap_or_default());
         }
-        Challenge::StepUp { acr_values, max_age } => {
-            parameters.push(r#"error="insufficient_user_authentication""#.to_owned());
-            if !acr_values.is_empty() {
-                parameters.push(format!(r#"acr_values="{}""#, quotable(&acr_values.join(" "))));
-            }
-            parameters.extend(max_age.map(|age| format!(r#"max_age="{}""#, age.as_secs())));
-        }
+        Demand::Credential | Demand::OneCredential | Demand::Token | Demand::Proof | Demand::Nonce => {}
     }
-    format!("Bearer {}", parameters.join(", "))
+    header.add("algs", algorithms.unwrap_or_default());
+    header.add("resource_metadata", resource_metadata.as_deref().unwrap_or_default());
+    header.0
+}
+
+/// The value of a `DPoP-Nonce` header, where proofs must hold a nonce.
+pub fn dpop_nonce(challenge: &Challenge) -> Option<&str> {
+    match &challenge.scheme {
+        ChallengeScheme::Bearer => None,
+        ChallengeScheme::Dpop { nonce, .. } => nonce.as_deref(),
+    }
+}
+
+/// A challenge while it is being written.
+struct Parameters(String);
+
+impl Parameters {
+    /// An empty value is left out.
+    fn add(&mut self, name: &str, value: &str) {
+        let value = quotable(value);
+        if value.is_empty() {
+            return;
+        }
+        let separator = if self.0.contains(' ') { "," } else { "" };
+        self.0.push_str(&format!(r#"{separator} {name}="{value}""#));
+    }
 }
 
 /// What may stand inside a quoted string of a header without escaping.
@@ -176,23 +202,65 @@ mod tests {
         assert!(!codes.contains(&pb::Reason::Unspecified));
     }
 
+    fn challenge(demand: Demand) -> Challenge {
+        Challenge {
+            demand,
+            scheme: ChallengeScheme::Bearer,
+            realm: "api".into(),
+            description: None,
+            resource_metadata: None,
+        }
+    }
+
     #[test]
     fn challenges_are_written_as_the_rfcs_say() {
-        let missing = Challenge::Bearer { error: None, scopes: vec![] };
-        assert_eq!(www_authenticate(&missing), r#"Bearer realm="api""#);
-        let scope =
-            Challenge::Bearer { error: Some("insufficient_scope"), scopes: vec!["a".into(), "b\"c".into()] };
+        assert_eq!(www_authenticate(&challenge(Demand::Credential)), r#"Bearer realm="api""#);
         assert_eq!(
-            www_authenticate(&scope),
+            www_authenticate(&challenge(Demand::Scopes(vec!["a".into(), "b\"c".into()]))),
             r#"Bearer realm="api", error="insufficient_scope", scope="a bc""#
         );
-        let step_up = Challenge::StepUp {
+        let step_up = Demand::StepUp {
             acr_values: vec!["urn:example:mfa".into()],
             max_age: Some(Duration::from_secs(300)),
         };
         assert_eq!(
-            www_authenticate(&step_up),
+            www_authenticate(&challenge(step_up)),
             r#"Bearer realm="api", error="insufficient_user_authentication", acr_values="urn:example:mfa", max_age="300""#
         );
+        let described = Challenge {
+            realm: "shop \"x\"".into(),
+            description: Some("No.\u{7}\\ é".into()),
+            resource_metadata: Some("https://a/.well-known/oauth-protected-resource".into()),
+            ..challenge(Demand::Token)
+        };
+        assert_eq!(
+            www_authenticate(&described),
+            r#"Bearer realm="shop x", error="invalid_token", error_description="No. ", resource_metadata="https://a/.well-known/oauth-protected-resource""#
+        );
+    }
+
+    #[test]
+    fn dpop_challenges_name_algorithms_and_bring_a_nonce() {
+        let nonce = Some("n".to_owned());
+        let scheme = ChallengeScheme::Dpop { algorithms: "EdDSA ES256".into(), nonce };
+        let dpop = |demand| Challenge { scheme: scheme.clone(), ..challenge(demand) };
+        for (demand, header) in [
+            (Demand::Credential, r#"DPoP realm="api", algs="EdDSA ES256""#),
+            (Demand::Proof, r#"DPoP realm="api", error="invalid_dpop_proof", algs="EdDSA ES256""#),
+            (Demand::Nonce, r#"DPoP realm="api", error="use_dpop_nonce", algs="EdDSA ES256""#),
+            (Demand::OneCredential, r#"DPoP realm="api", error="invalid_request", algs="EdDSA ES256""#),
+        ] {
+            assert_eq!(www_authenticate(&dpop(demand.clone())), header);
+            assert_eq!(dpop_nonce(&dpop(demand)), Some("n"));
+        }
+        assert_eq!(dpop_nonce(&challenge(Demand::Token)), None);
+    }
+
+    #[test]
+    fn every_message_can_stand_in_a_challenge() {
+        for model in Reason::ALL {
+            let message = crate::decide::message(model);
+            assert_eq!(quotable(message), message, "{}", model.as_str());
+        }
     }
 }

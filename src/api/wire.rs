@@ -13,8 +13,8 @@ use serde_json::{Map, Number, Value};
 use super::pb::decision as pb;
 use super::status;
 use crate::model::{
-    ApiCall, CedarQuestion, Challenge, Credential, Decision, DeviceFacts, DomainId, EntityRef, Explanation,
-    Question, Revision, Risk, Secret,
+    ApiCall, CedarQuestion, Challenge, Credential, Decision, Demand, DeviceFacts, DomainId, EntityRef,
+    Explanation, Question, Revision, Risk, Secret,
 };
 
 /// Something, or why it cannot be read, for operators.
@@ -31,19 +31,20 @@ pub fn credential(credentials: Vec<pb::Credential>) -> Credential {
 }
 
 fn one_credential(credential: pb::Credential) -> Credential {
-    match credential.kind {
+    let pb::Credential { kind, dpop_proof } = credential;
+    match kind {
         None => Credential::Malformed("the credential is empty"),
         Some(pb::credential::Kind::BearerToken(token)) => Credential::Bearer(Secret::new(token)),
         Some(pb::credential::Kind::AssertedPrincipal(name)) => match name.parse() {
             Ok(principal) => Credential::Asserted(principal),
             Err(_) => Credential::Malformed("the asserted principal is not `User::<issuer alias>/<subject>`"),
         },
-        Some(pb::credential::Kind::Authorization(value)) => authorization(&value),
+        Some(pb::credential::Kind::Authorization(value)) => authorization(&value, dpop_proof),
     }
 }
 
 /// The value of an Authorization header. Gateways join repeated headers with a comma, and no token holds one.
-fn authorization(value: &str) -> Credential {
+fn authorization(value: &str, proof: String) -> Credential {
     if value.contains(',') {
         return Credential::Malformed("the Authorization header holds more than one value");
     }
@@ -51,7 +52,10 @@ fn authorization(value: &str) -> Credential {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
             Credential::Bearer(Secret::new(token))
         }
-        _ => Credential::Malformed("the Authorization header is not `Bearer <token>`"),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => {
+            Credential::Dpop { token: Secret::new(token), proof: Secret::new(proof) }
+        }
+        _ => Credential::Malformed("the Authorization header is not `Bearer <token>` or `DPoP <token>`"),
     }
 }
 
@@ -179,18 +183,20 @@ pub fn decision(decision: Decision) -> pb::Decision {
 }
 
 fn challenge(challenge: &Challenge) -> pb::Challenge {
-    let www_authenticate = status::www_authenticate(challenge);
-    match challenge {
-        Challenge::Bearer { scopes, .. } => {
-            pb::Challenge { www_authenticate, scopes: scopes.clone(), ..pb::Challenge::default() }
+    let mut wire = pb::Challenge {
+        www_authenticate: status::www_authenticate(challenge),
+        dpop_nonce: status::dpop_nonce(challenge).unwrap_or_default().to_owned(),
+        ..pb::Challenge::default()
+    };
+    match &challenge.demand {
+        Demand::Scopes(scopes) => wire.scopes.clone_from(scopes),
+        Demand::StepUp { acr_values, max_age } => {
+            wire.acr_values.clone_from(acr_values);
+            wire.max_age = max_age.map(duration);
         }
-        Challenge::StepUp { acr_values, max_age } => pb::Challenge {
-            www_authenticate,
-            acr_values: acr_values.clone(),
-            max_age: max_age.map(duration),
-            scopes: Vec::new(),
-        },
+        Demand::Credential | Demand::OneCredential | Demand::Token | Demand::Proof | Demand::Nonce => {}
     }
+    wire
 }
 
 fn risk(risk: Risk) -> pb::Risk {
@@ -225,20 +231,26 @@ mod tests {
     use super::*;
 
     fn authorization_is_malformed(value: &str) -> bool {
-        matches!(authorization(value), Credential::Malformed(_))
+        matches!(authorization(value, String::new()), Credential::Malformed(_))
     }
 
     #[test]
-    fn an_authorization_header_is_one_bearer_token_or_malformed() {
-        assert_eq!(authorization("bEaReR abc"), Credential::Bearer(Secret::new("abc")));
-        for bad in ["", "abc", "Basic abc", "Bearer a,Bearer b", "Bearer a, b"] {
+    fn an_authorization_header_is_one_token_or_malformed() {
+        let read = |value: &str| authorization(value, "p".to_owned());
+        assert_eq!(read("bEaReR abc"), Credential::Bearer(Secret::new("abc")));
+        let dpop = Credential::Dpop { token: Secret::new("abc"), proof: Secret::new("p") };
+        assert_eq!(read("dpop abc"), dpop);
+        for bad in ["", "abc", "Basic abc", "Bearer a,Bearer b", "Bearer a, b", "DPoP", "DPoP a,DPoP b"] {
             assert!(authorization_is_malformed(bad), "{bad}");
         }
     }
 
     #[test]
     fn two_credentials_are_malformed() {
-        let token = || pb::Credential { kind: Some(pb::credential::Kind::BearerToken("t".into())) };
+        let token = || pb::Credential {
+            kind: Some(pb::credential::Kind::BearerToken("t".into())),
+            ..pb::Credential::default()
+        };
         assert!(matches!(credential(vec![token()]), Credential::Bearer(_)));
         assert!(matches!(credential(vec![token(), token()]), Credential::Malformed(_)));
         assert_eq!(credential(vec![]), Credential::None);

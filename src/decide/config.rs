@@ -35,6 +35,8 @@ pub struct Config {
     pub max_batch: usize,
     /// Questions of one stream that may be under way at once; a client that sends more is made to wait.
     pub max_stream_in_flight: usize,
+    /// The `realm` of challenges: what clients are told that they are locked out of. Printable ASCII without quotes.
+    pub realm: String,
     /// Headers of one call at most; more are refused as `request_too_large`.
     pub max_headers: usize,
     /// Entities in one Cedar question at most.
@@ -57,6 +59,7 @@ impl Default for Config {
             at_least_wait: Duration::from_millis(500),
             max_batch: 256,
             max_stream_in_flight: 256,
+            realm: "api".to_owned(),
             max_headers: 128,
             max_entities: 1_000,
         }

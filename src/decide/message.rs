@@ -39,7 +39,7 @@ const fn credential(fault: CredentialFault) -> &'static str {
         | CredentialFault::Malformed
         | CredentialFault::TooLongLived => "The access token is not valid here.",
         CredentialFault::BindingFailed | CredentialFault::Replayed => {
-            "The proof that goes with the access token is not valid."
+            "The proof that goes with the access token is missing or not valid."
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Decider {
     pub(crate) rates: RateCounters,
     recorder: Recorder,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Of challenges.
+    pub(crate) realm: Arc<str>,
     /// Names this process in records.
     pub(crate) replica: String,
     in_flight: AtomicUsize,
@@ -68,6 +70,7 @@ impl Decider {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, identity, inventory, live, rates, recorder, clock, replica } = parts;
         Self {
+            realm: config.realm.as_str().into(),
             config,
             identity,
             inventory,

@@ -3,6 +3,8 @@
 //! A refusal does not end the walk. It is kept, later steps run with what is known, and the first one in step order
 //! becomes the reason; so a record shows everything that was wrong with a call, and an API in observe mode learns it all.
 
+mod binding;
+mod challenge;
 mod conclude;
 
 use std::borrow::Cow;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{Asked, Decider, View};
+use crate::identity::ProofFault;
 use crate::inventory::scopes_met;
 use crate::model::{
     ApiCall, Assertion, CedarQuestion, Credential, CredentialFault, Decision, DecisionId, DomainId,
@@ -39,6 +42,8 @@ pub(super) struct Walk<'a> {
     pub refusals: Vec<Refusal>,
     pub located: Option<Located>,
     pub principal: Option<Arc<Principal>>,
+    /// What is wrong with the proof of possession, for the challenge.
+    proof_fault: Option<ProofFault>,
     /// What was set aside on the way, for operators: roles that the issuer may not assert.
     pub notes: Vec<String>,
     pub risk: Option<Risk>,
@@ -67,6 +72,7 @@ impl<'a> Walk<'a> {
             refusals: Vec::new(),
             located: None,
             principal: None,
+            proof_fault: None,
             notes: Vec::new(),
             risk: None,
             rates: Rates::default(),
@@ -149,9 +155,14 @@ impl<'a> Walk<'a> {
         if let Some(named) = self.named_principal() {
             return self.take_named(named);
         }
-        let known = match self.decider.identity.examine(&self.query.credential, self.now) {
+        let target = self.target();
+        let examined = self.decider.identity.examine_for(&self.query.credential, target.as_ref(), self.now);
+        let known = match examined {
             Ok(known) => known,
-            Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
+            Err(refusal) => {
+                self.proof_fault = refusal.proof;
+                return self.refuse(refusal.reason, refusal.detail);
+            }
         };
         let principal = self.decider.live.directory.complete(known.principal);
         self.note(|| format!("authenticate: {}", principal.id));
@@ -175,6 +186,7 @@ impl<'a> Walk<'a> {
         if !principal.active {
             self.refuse(Reason::PrincipalDisabled, "the directory says inactive");
         }
+        self.check_binding(&principal);
         self.principal = Some(principal);
     }
 

@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::binding;
 use super::claim_path::ClaimPath;
 use super::grant::Grant;
 use super::issuer::Issuer;
 use super::jwt::{Registered, numeric_date};
 use super::lifetime::Lifetime;
 use super::refusal::{IdentityRefusal, excerpt};
-use crate::model::{
-    CredentialFault, Prepared, Principal, PrincipalId, PrincipalKind, Timestamp, TokenFacts, TokenKind,
-};
+use crate::model::{Prepared, Principal, PrincipalId, PrincipalKind, Timestamp, TokenFacts, TokenKind};
 
 /// The longest subject, client, token and session id, role or group, in bytes (OpenID Connect Core section 2).
 const MAX_NAME_BYTES: usize = 255;
@@ -45,7 +44,6 @@ pub(super) struct Verified<'a> {
 pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
     let Verified { claims, registered, issuer, .. } = token;
     check_required(claims, issuer)?;
-    check_binding(claims)?;
     let missing = || IdentityRefusal::malformed("the claim `sub` is missing");
     let subject = fit("sub", registered.subject.as_deref().ok_or_else(missing)?, MAX_NAME_BYTES)?;
     let client_id = first_name(claims, &issuer.claims.client_id)?;
@@ -77,6 +75,8 @@ fn facts(
     client_id: Option<String>,
 ) -> Result<TokenFacts, IdentityRefusal> {
     let Verified { claims, registered, issuer, lifetime, sha256 } = token;
+    let confirmation = binding::confirmation(claims)?;
+    binding::check_required(&confirmation, issuer.sender_constrained)?;
     Ok(TokenFacts {
         issuer: issuer.alias.clone(),
         kind,
@@ -88,8 +88,9 @@ fn facts(
         auth_time: auth_time(claims, lifetime)?,
         acr: name(claims, "acr")?,
         amr: names(claims, &ClaimPath::top_level("amr"))?,
-        // A bound token never comes this far: see `check_binding`.
-        sender_constrained: false,
+        confirmation,
+        // True for whoever gets past `binding.rs`, and nobody else gets to see it.
+        sender_constrained: confirmation.is_bound(),
         token_id: name(claims, "jti")?,
         session_id: name(claims, "sid")?,
         sha256: *sha256,
@@ -100,19 +101,6 @@ fn check_required(claims: &Claims, issuer: &Issuer) -> Result<(), IdentityRefusa
     match issuer.required_claims.iter().find(|path| path.find(claims).is_none()) {
         None => Ok(()),
         Some(path) => Err(IdentityRefusal::malformed(format!("the claim `{path}` is missing"))),
-    }
-}
-
-/// A token bound to a key (RFC 7800 `cnf`) is worth nothing without proof of that key, and a bearer brings none
-/// (RFC 9449 section 7.1, RFC 8705 section 3): taking it as a bearer token would undo the binding.
-fn check_binding(claims: &Claims) -> Result<(), IdentityRefusal> {
-    match claims.get("cnf") {
-        None => Ok(()),
-        Some(Value::Object(_)) => {
-            let detail = "the token is bound to a key (`cnf`) and came without proof of it";
-            Err(IdentityRefusal::new(CredentialFault::BindingFailed, detail))
-        }
-        Some(_) => Err(wrong("cnf", "an object")),
     }
 }
 

@@ -31,10 +31,28 @@ pub(super) struct Header {
     pub algorithm: String,
     pub kind: Option<String>,
     pub kid: Option<String>,
+    /// The key that a proof brings along; a token that does is refused.
+    pub jwk: Option<Value>,
+}
+
+/// Whether the header may bring a key.
+#[derive(Clone, Copy)]
+enum Bring {
+    Key,
+    NoKey,
 }
 
 impl<'a> Compact<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, IdentityRefusal> {
+        Self::parse_with(token, Bring::NoKey)
+    }
+
+    /// A proof of possession: the one kind of JWT that brings its key along (RFC 9449 section 4.2).
+    pub(super) fn parse_proof(proof: &'a str) -> Result<Self, IdentityRefusal> {
+        Self::parse_with(proof, Bring::Key)
+    }
+
+    fn parse_with(token: &'a str, bring: Bring) -> Result<Self, IdentityRefusal> {
         let shape = || IdentityRefusal::malformed("not three segments of base64url");
         let (signed, signature) = token.rsplit_once('.').ok_or_else(shape)?;
         let (header, payload) = signed.split_once('.').ok_or_else(shape)?;
@@ -45,19 +63,28 @@ impl<'a> Compact<'a> {
         let header = decode_base64url(header).ok_or_else(shape)?;
         let payload = decode_base64url(payload).ok_or_else(shape)?;
         decode_base64url(signature).ok_or_else(shape)?;
-        Ok(Self { header: Header::parse(&header)?, claims: read("payload", &payload)?, signed, signature })
+        Ok(Self {
+            header: Header::parse(&header, bring)?,
+            claims: read("payload", &payload)?,
+            signed,
+            signature,
+        })
     }
 }
 
 impl Header {
-    fn parse(text: &[u8]) -> Result<Self, IdentityRefusal> {
-        let members = read("header", text)?;
+    fn parse(text: &[u8], bring: Bring) -> Result<Self, IdentityRefusal> {
+        let mut members = read("header", text)?;
+        let jwk = match bring {
+            Bring::Key => members.shift_remove("jwk"),
+            Bring::NoKey => None,
+        };
         if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| members.contains_key(*name)) {
             return Err(IdentityRefusal::malformed(format!("the header member `{name}` is not accepted")));
         }
         let algorithm = member(&members, "alg")?
             .ok_or_else(|| IdentityRefusal::malformed("the header names no algorithm"))?;
-        Ok(Self { algorithm, kind: member(&members, "typ")?, kid: member(&members, "kid")? })
+        Ok(Self { algorithm, kind: member(&members, "typ")?, kid: member(&members, "kid")?, jwk })
     }
 }
 

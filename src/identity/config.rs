@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::algorithm::Algorithm;
 use super::claim_path::ClaimPath;
+use super::dpop_config::{DpopConfig, SenderConstrained};
 use super::grant::MayAssert;
 use super::revocation::RevocationConfig;
 use crate::model::{IssuerAlias, duration};
@@ -23,6 +24,7 @@ pub struct Config {
     /// The token issuers that are trusted; none means that no bearer token is believed.
     pub issuers: Vec<IssuerConfig>,
     pub cache: CacheConfig,
+    pub dpop: DpopConfig,
     /// The longest token that is read at all, in bytes.
     pub max_token_bytes: usize,
     pub revocation: RevocationConfig,
@@ -33,6 +35,7 @@ impl Default for Config {
         Self {
             issuers: Vec::new(),
             cache: CacheConfig::default(),
+            dpop: DpopConfig::default(),
             max_token_bytes: 16 * 1024,
             revocation: RevocationConfig::default(),
         }
@@ -92,6 +95,9 @@ pub struct IssuerConfig {
     /// Claims a token must carry besides `iss`, `sub`, `aud`, `exp` and `iat`. The default is what RFC 9068 asks for.
     #[serde(default = "default_required_claims")]
     pub required_claims: Vec<ClaimPath>,
+    /// Whether its tokens must be bound to their sender (`optional` or `required`), by a DPoP key or a certificate.
+    #[serde(default)]
+    pub sender_constrained: SenderConstrained,
     /// Where its tokens say what.
     #[serde(default)]
     pub claims: ClaimsConfig,
@@ -115,6 +121,7 @@ impl IssuerConfig {
             max_lifetime: default_max_lifetime(),
             token_types: default_token_types(),
             required_claims: default_required_claims(),
+            sender_constrained: SenderConstrained::default(),
             claims: ClaimsConfig::default(),
             may_assert: MayAssert::default(),
         }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::algorithm::Algorithm;
 use super::claim_path::ClaimPath;
 use super::config::{ClaimsConfig, IssuerConfig};
+use super::dpop_config::SenderConstrained;
 use super::grant::{Grant, MayAssert};
 use super::jwks::{JwksError, KeySet};
 use super::jwt::normal_type;
@@ -17,6 +18,8 @@ use crate::model::IssuerAlias;
 /// Why the configured issuers cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    #[error("{0}")]
+    Proofs(&'static str),
     #[error("issuer `{alias}`: {problem}")]
     Settings { alias: IssuerAlias, problem: String },
     #[error("cannot read the key set `{}` of issuer `{alias}`", path.display())]
@@ -56,6 +59,7 @@ pub(super) struct Issuer {
     /// Normalised: see [`normal_type`].
     pub token_types: Vec<String>,
     pub required_claims: Vec<ClaimPath>,
+    pub sender_constrained: SenderConstrained,
     pub claims: ClaimsConfig,
     pub may_assert: MayAssert,
 }
@@ -77,6 +81,7 @@ impl Issuer {
             max_lifetime: config.max_lifetime,
             token_types: config.token_types.iter().map(|kind| normal_type(kind)).collect(),
             required_claims: config.required_claims.clone(),
+            sender_constrained: config.sender_constrained,
             claims: config.claims.clone(),
             may_assert: config.may_assert.clone(),
         })

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 };
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::algorithm::Algorithm;
 use super::json::decode_base64url;
@@ -75,6 +76,20 @@ impl Key {
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.material, algorithm.backend());
         verified.unwrap_or(false)
     }
+}
+
+/// The RFC 7638 thumbprint of a key that can be read: the hash of the members that make it what it is.
+pub(super) fn thumbprint(value: &Value) -> Option<[u8; 32]> {
+    let member = |name: &str| value.get(name).and_then(Value::as_str).map(Value::from);
+    let required: &[&str] = match value.get("kty")?.as_str()? {
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        "RSA" => &["e", "kty", "n"],
+        _ => return None,
+    };
+    let members: Option<Vec<String>> =
+        required.iter().map(|name| member(name).map(|value| format!("\"{name}\":{value}"))).collect();
+    Some(Sha256::digest(format!("{{{}}}", members?.join(","))).into())
 }
 
 /// The algorithms a key of this shape may verify: all that fit, or the one it is meant for.

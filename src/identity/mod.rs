@@ -2,10 +2,12 @@
 //!
 //! A bearer token is taken apart (`compact.rs`), verified by the rules of the issuer it names (`jwt.rs`, `issuer.rs`,
 //! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`), unless it is revoked (`revocation.rs`), and
-//! completed with what the deployment itself knows (`directory.rs`). Also here: Deodar's own client keys, and signing for
-//! the development issuer. Transport is left to `api`.
+//! completed with what the deployment itself knows (`directory.rs`). A token that is bound to a key (`binding.rs`) needs
+//! proof of it each time (`dpop.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
+//! Transport is left to `api`.
 
 mod algorithm;
+mod binding;
 mod cache;
 mod claim_path;
 mod claims;
@@ -13,6 +15,8 @@ mod client_key;
 mod compact;
 mod config;
 mod directory;
+mod dpop;
+mod dpop_config;
 mod grant;
 mod issuer;
 mod json;
@@ -20,10 +24,13 @@ mod jwk;
 mod jwks;
 mod jwt;
 mod lifetime;
+mod nonce;
 mod refusal;
+mod replay;
 mod revocation;
 mod shards;
 mod sign;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -40,17 +47,20 @@ pub use claim_path::ClaimPath;
 pub use client_key::{ClientKey, ClientKeyError};
 pub use config::{CacheConfig, ClaimsConfig, Config, IssuerConfig, WorkloadRule};
 pub use directory::Directory;
+pub use dpop_config::{DpopConfig, NonceUse, SenderConstrained};
 pub use grant::{Grant, MayAssert};
 pub use issuer::IdentityError;
 pub use json::JsonFault;
 pub use jwks::{JwksError, KeySet};
-pub use refusal::IdentityRefusal;
+pub use refusal::{IdentityRefusal, ProofFault};
 pub use revocation::{RevocationConfig, Revocations, Revoked};
 pub use sign::{SigningError, SigningKey};
+pub use target::Target;
 
 use cache::TokenCache;
 use claims::Verified;
 use compact::Compact;
+use dpop::{Binding, Proofs};
 use issuer::Issuer;
 use jwt::Registered;
 
@@ -64,6 +74,7 @@ pub struct Identity {
     issuers: HashMap<String, Issuer>,
     cache: TokenCache,
     max_token_bytes: usize,
+    proofs: Proofs,
     anonymous: Authenticated,
 }
 
@@ -98,10 +109,15 @@ impl Identity {
             }
             issuers.insert(issuer.issuer.clone(), issuer);
         }
+        if let Some(problem) = config.dpop.problem() {
+            return Err(IdentityError::Proofs(problem));
+        }
+        let proofs = Proofs::new(&config.dpop);
         Ok(Self {
             issuers,
             cache: TokenCache::new(&config.cache),
             max_token_bytes: config.max_token_bytes,
+            proofs: proofs.ok_or(IdentityError::Proofs("the operating system gave no random bytes"))?,
             anonymous: known(Principal::anonymous(), Vec::new()),
         })
     }
@@ -117,15 +133,49 @@ impl Identity {
 
     /// As [`Identity::authenticate`], with what was set aside. That a PEP may assert principals is its caller's check.
     pub fn examine(&self, credential: &Credential, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
+        self.examine_for(credential, None, now)
+    }
+
+    /// As [`Identity::examine`], for the request that a proof must be about. Without one no proof is good.
+    pub fn examine_for(
+        &self,
+        credential: &Credential,
+        target: Option<&Target<'_>>,
+        now: Timestamp,
+    ) -> Result<Authenticated, IdentityRefusal> {
         match credential {
             Credential::None => Ok(self.anonymous.clone()),
-            Credential::Bearer(token) => self.bearer(token.expose(), now),
+            Credential::Bearer(token) => self.presented(token.expose(), None, target, now),
+            Credential::Dpop { token, proof } => {
+                self.presented(token.expose(), Some(proof.expose()), target, now)
+            }
             Credential::Asserted(id) => Ok(known(Principal::bare(id.clone()), Vec::new())),
             Credential::Malformed(why) => Err(IdentityRefusal::malformed(*why)),
         }
     }
 
-    fn bearer(&self, token: &str, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
+    /// A token with the proof that came with it.
+    // INVARIANT: the only way from a token to its principal, so that none gets past its binding.
+    fn presented(
+        &self,
+        token: &str,
+        proof: Option<&str>,
+        target: Option<&Target<'_>>,
+        now: Timestamp,
+    ) -> Result<Authenticated, IdentityRefusal> {
+        let known = self.verified(token, now)?;
+        let facts = known.principal.token.as_ref();
+        let confirmation = facts.map(|facts| facts.confirmation).unwrap_or_default();
+        if let Some(jkt) = binding::key_to_prove(&confirmation, proof)? {
+            let no_target = || binding::failed("the question names no URI that a proof could be about");
+            let target = target.ok_or_else(no_target)?;
+            self.proofs.check(proof.unwrap_or_default(), &Binding { token, jkt, target }, now)?;
+        }
+        Ok(known)
+    }
+
+    /// What the token says, from the cache or verified now. Whoever presents it has proved nothing yet.
+    fn verified(&self, token: &str, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
         if token.len() > self.max_token_bytes {
             let detail = format!("the token is longer than {} bytes", self.max_token_bytes);
             return Err(IdentityRefusal::malformed(detail));
@@ -172,6 +222,21 @@ impl Identity {
     /// How long a token of any issuer can be valid, leeway included.
     pub fn longest_lifetime(&self) -> Duration {
         self.issuers.values().map(|issuer| issuer.max_lifetime + 2 * issuer.leeway).max().unwrap_or_default()
+    }
+
+    /// The algorithms that a proof may use, as a challenge names them.
+    pub fn proof_algorithms(&self) -> &Arc<str> {
+        &self.proofs.names
+    }
+
+    /// The nonce that the next proof must hold; `None` where none is needed.
+    pub fn fresh_nonce(&self, now: Timestamp) -> Option<String> {
+        self.proofs.fresh_nonce(now)
+    }
+
+    /// How many used proofs are remembered.
+    pub fn remembered_proofs(&self) -> usize {
+        self.proofs.remembered()
     }
 
     /// How many verified tokens are kept, approximately.

@@ -12,11 +12,33 @@ pub struct IdentityRefusal {
     pub reason: Reason,
     /// For operators, never for the caller.
     pub detail: String,
+    /// What is wrong with the proof of possession, where that is what is wrong: a challenge says it.
+    pub proof: Option<ProofFault>,
+}
+
+/// What is wrong with a proof of possession (RFC 9449 section 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofFault {
+    /// Token and proof do not belong together, or one of them is missing its other half.
+    Binding,
+    /// The proof itself.
+    Proof,
+    /// It holds no nonce, or one that is not good any more.
+    Nonce,
 }
 
 impl IdentityRefusal {
     pub(super) fn new(fault: CredentialFault, detail: impl Into<String>) -> Self {
-        Self { reason: Reason::CredentialInvalid(fault), detail: detail.into() }
+        Self { reason: Reason::CredentialInvalid(fault), detail: detail.into(), proof: None }
+    }
+
+    /// There is no room to judge it.
+    pub(super) fn overloaded(detail: impl Into<String>) -> Self {
+        Self { reason: Reason::Overloaded, detail: detail.into(), proof: None }
+    }
+
+    pub(super) fn about_proof(self, fault: ProofFault) -> Self {
+        Self { proof: Some(fault), ..self }
     }
 
     pub(super) fn malformed(detail: impl Into<String>) -> Self {

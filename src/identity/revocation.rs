@@ -259,6 +259,7 @@ mod tests {
             acr: None,
             amr: BTreeSet::new(),
             sender_constrained: false,
+            confirmation: Default::default(),
             token_id: Some("j-1".into()),
             session_id: Some("s-1".into()),
             sha256: [7; 32],

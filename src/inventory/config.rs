@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ApiId, DomainId, Timestamp};
+use crate::model::{ApiId, DomainId, Origin, Timestamp};
 
 /// Settings of the inventory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +55,14 @@ pub struct ApiConfig {
     #[serde(default, with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub reuse: Duration,
+    /// Where clients reach it, for example `https://api.example.com`: what a DPoP proof must name, where the gateway sees
+    /// another scheme, host or port than the client. Absent: what the gateway says of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub external_origin: Option<Origin>,
+    /// The address of its metadata (RFC 9728), which challenges then name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_metadata: Option<String>,
 }
 
 /// What becomes of a refusal.
@@ -99,6 +107,8 @@ mod tests {
         mode = "observe"
         observe_until = "2027-01-01T00:00:00Z"
         reuse = "5m"
+        external_origin = "https://api.example.com"
+        resource_metadata = "https://api.example.com/.well-known/oauth-protected-resource"
     "#;
 
     #[test]

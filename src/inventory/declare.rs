@@ -79,6 +79,7 @@ impl Reader<'_> {
         let sensitivity = nearest(levels, |notes| &notes.sensitivity).map(sensitivity).transpose()?;
         let action = nearest(levels, |notes| &notes.action).map(action).transpose()?;
         let labels = nearest(levels, |notes| &notes.labels).map(labels).transpose()?;
+        let bound = nearest(levels, |notes| &notes.sender_constrained).map(sender_constrained).transpose()?;
         let security = self.security(operation)?;
         self.take_operation_id(operation, &format!("{method} {key}"))?;
         let mut declared = Vec::new();
@@ -95,6 +96,7 @@ impl Reader<'_> {
                 state: EndpointState::Declared,
                 labels: labels.clone().unwrap_or_default(),
                 security: security.clone(),
+                sender_constrained: bound.unwrap_or_default(),
                 prepared: Prepared::default(),
             };
             declared.push(Declared { base, template, endpoint: Arc::new(endpoint) });
@@ -209,6 +211,10 @@ fn action(value: &serde_json::Value) -> Result<&'static str, String> {
     }
 }
 
+fn sender_constrained(value: &serde_json::Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("x-deodar-sender-constrained is {value}; write true or false"))
+}
+
 fn labels(value: &serde_json::Value) -> Result<BTreeSet<String>, String> {
     let fine = |label: &&str| !label.is_empty() && label.len() <= 64 && !label.chars().any(char::is_control);
     let label = |value: &serde_json::Value| value.as_str().filter(fine).map(str::to_owned);
@@ -273,7 +279,13 @@ components:
         let text = format!("openapi: 3.1.0\n{body}{SCHEMES}");
         let document = Document::parse(Path::new("orders.yaml"), &text).unwrap();
         let id = "orders".parse().unwrap();
-        let api = Api { id, domain: Default::default(), mode: ApiMode::Enforce, reuse: Duration::ZERO };
+        let api = Api {
+            id,
+            domain: Default::default(),
+            mode: ApiMode::Enforce,
+            reuse: Duration::ZERO,
+            outside: Default::default(),
+        };
         declare(&document, &Arc::new(api), None)
     }
 
@@ -336,6 +348,18 @@ paths:
         assert_eq!(level("").sensitivity, Sensitivity::CONFIDENTIAL);
         assert_eq!(level("x-deodar-sensitivity: restricted").sensitivity, Sensitivity::RESTRICTED);
         assert_eq!(level("x-deodar-action: query").action, "query");
+    }
+
+    #[test]
+    fn a_bound_token_is_wanted_where_the_document_says_so() {
+        let wanted = |own: &str| {
+            one(&format!("x-deodar-sender-constrained: true\npaths: {{/x: {{get: {{{own}}}}}}}"))
+                .sender_constrained
+        };
+        assert!(wanted("") && !wanted("x-deodar-sender-constrained: false"));
+        assert!(!one("paths: {/x: {get: {}}}").sender_constrained);
+        let doubt = refused("paths: {/x: {get: {x-deodar-sender-constrained: 'yes'}}}");
+        assert!(doubt.contains("x-deodar-sender-constrained"), "{doubt}");
     }
 
     #[test]

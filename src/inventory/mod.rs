@@ -31,7 +31,7 @@ pub use security::scopes_met;
 
 use crate::model::id::InvalidId;
 use crate::model::{
-    Api, ApiCall, ApiId, ApiMode, DomainId, Endpoint, EndpointId, EndpointState, Located, Prepared,
+    Api, ApiCall, ApiId, ApiMode, DomainId, Endpoint, EndpointId, EndpointState, Located, Outside, Prepared,
     Sensitivity,
 };
 use router::{Found, Mount, Router};
@@ -178,6 +178,7 @@ fn discovered(api: &Arc<Api>, method: &str, template: &str) -> Arc<Endpoint> {
         state: EndpointState::Discovered,
         labels: BTreeSet::new(),
         security: None,
+        sender_constrained: false,
         prepared: Prepared::default(),
     })
 }
@@ -192,6 +193,7 @@ fn mount(config: &ApiConfig, base_dir: &Path) -> Result<Mount, InventoryError> {
         domain: config.domain.clone(),
         mode: mode(config).map_err(refuse)?,
         reuse: config.reuse,
+        outside: outside(config).map_err(refuse)?,
     });
     let hosts = config.hosts.iter().map(|raw| {
         let named = host::parse_host(raw).ok().filter(|host| !host.is_empty());
@@ -206,6 +208,15 @@ fn mount(config: &ApiConfig, base_dir: &Path) -> Result<Mount, InventoryError> {
     Ok(Mount { api, hosts, declared })
 }
 
+fn outside(config: &ApiConfig) -> Result<Outside, String> {
+    let metadata = config.resource_metadata.as_deref();
+    let fine = |url: &&str| url.starts_with("https://") && url.bytes().all(|byte| byte.is_ascii_graphic());
+    if metadata.is_some_and(|url| !fine(&url) || url.contains(['"', '\\'])) {
+        return Err("`resource_metadata` is not an https URL that can stand in a header".to_owned());
+    }
+    Ok(Outside { origin: config.external_origin.clone(), resource_metadata: metadata.map(Into::into) })
+}
+
 fn mode(config: &ApiConfig) -> Result<ApiMode, String> {
     match (config.mode, config.observe_until) {
         (Mode::Enforce, None) => Ok(ApiMode::Enforce),
@@ -217,7 +228,13 @@ fn mode(config: &ApiConfig) -> Result<ApiMode, String> {
 
 fn undeclared_api() -> Result<Arc<Api>, InventoryError> {
     let id = UNDECLARED.parse()?;
-    Ok(Arc::new(Api { id, domain: DomainId::default(), mode: ApiMode::Enforce, reuse: Duration::ZERO }))
+    Ok(Arc::new(Api {
+        id,
+        domain: DomainId::default(),
+        mode: ApiMode::Enforce,
+        reuse: Duration::ZERO,
+        outside: Default::default(),
+    }))
 }
 
 /// Headers that carry credentials stay out of policies, and so out of explanations and logs.

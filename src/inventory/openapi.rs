@@ -170,6 +170,8 @@ pub(super) struct Notes {
     pub(super) action: Option<Value>,
     #[serde(rename = "x-deodar-labels", default)]
     pub(super) labels: Option<Value>,
+    #[serde(rename = "x-deodar-sender-constrained", default)]
+    pub(super) sender_constrained: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]

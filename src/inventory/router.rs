@@ -240,8 +240,13 @@ mod tests {
 
     fn mount(api: &str, hosts: &[&str], base: &str, operations: &[&str]) -> Mount {
         let id = api.parse().unwrap();
-        let api =
-            Arc::new(Api { id, domain: Default::default(), mode: ApiMode::Enforce, reuse: Duration::ZERO });
+        let api = Arc::new(Api {
+            id,
+            domain: Default::default(),
+            mode: ApiMode::Enforce,
+            reuse: Duration::ZERO,
+            outside: Default::default(),
+        });
         let declare = |operation: &&str| {
             let (method, key) = operation.split_once(' ').unwrap();
             let template = Template::parse(&format!("{base}{key}")).unwrap();
@@ -256,6 +261,7 @@ mod tests {
                 state: EndpointState::Declared,
                 labels: BTreeSet::new(),
                 security: None,
+                sender_constrained: false,
                 prepared: Default::default(),
             };
             Declared { base: base.into(), template, endpoint: Arc::new(endpoint) }

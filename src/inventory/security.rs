@@ -60,6 +60,7 @@ mod tests {
                 domain: Default::default(),
                 mode: ApiMode::Enforce,
                 reuse: Duration::ZERO,
+                outside: Default::default(),
             }),
             method: "GET".into(),
             action: "GET".into(),
@@ -69,6 +70,7 @@ mod tests {
             state: EndpointState::Declared,
             labels: BTreeSet::new(),
             security,
+            sender_constrained: false,
             prepared: Default::default(),
         }
     }
@@ -85,6 +87,7 @@ mod tests {
             auth_time: None,
             acr: None,
             amr: BTreeSet::new(),
+            confirmation: Default::default(),
             sender_constrained: false,
             token_id: None,
             session_id: None,

@@ -13,6 +13,8 @@ fn api(id: &str, file: &str) -> ApiConfig {
         mode: Mode::Enforce,
         observe_until: None,
         reuse: Duration::ZERO,
+        external_origin: None,
+        resource_metadata: None,
     }
 }
 

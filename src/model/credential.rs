@@ -33,6 +33,9 @@ pub enum Credential {
     None,
     /// A bearer token (RFC 6750).
     Bearer(Secret),
+    /// A token and the proof that its key is at hand (RFC 9449): the values of the Authorization header, without its
+    /// scheme, and of the DPoP header. The proof is empty when none came.
+    Dpop { token: Secret, proof: Secret },
     /// A principal that the PEP vouches for; believed only from a PEP granted [`Assertion::Principal`].
     ///
     /// [`Assertion::Principal`]: super::client::Assertion::Principal
@@ -40,4 +43,20 @@ pub enum Credential {
     /// What was presented cannot be read as one credential (two at once, an unknown scheme, a comma-joined header);
     /// the text says why, for the record, and holds nothing of the credential.
     Malformed(&'static str),
+}
+
+/// What a token is bound to (RFC 7800 `cnf`): who presents it must prove to hold all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The RFC 7638 thumbprint of a key (RFC 9449 section 6.1).
+    pub jkt: Option<[u8; 32]>,
+    /// The SHA-256 of a certificate (RFC 8705 section 3.1).
+    pub x5t_s256: Option<[u8; 32]>,
+}
+
+impl Confirmation {
+    /// Whether the token is bound at all.
+    pub const fn is_bound(&self) -> bool {
+        self.jkt.is_some() || self.x5t_s256.is_some()
+    }
 }

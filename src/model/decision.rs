@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::bundle::BundleDigest;
+use super::challenge::Challenge;
 use super::id::{DecisionId, EndpointId, PolicyId};
 use super::principal::PrincipalId;
 use super::revision::Revision;
@@ -181,15 +182,6 @@ pub struct Obligation {
     /// Its value, cleaned so that it can stand in a header.
     pub value: String,
     pub policy: PolicyId,
-}
-
-/// What the client would have to bring to be let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Challenge {
-    /// RFC 6750: present a (valid) bearer token.
-    Bearer { error: Option<&'static str>, scopes: Vec<String> },
-    /// RFC 9470: authenticate again, better or more recently.
-    StepUp { acr_values: Vec<String>, max_age: Option<Duration> },
 }
 
 /// How a decision came about; only for callers that may ask.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{ApiId, DomainId, EndpointId};
+use super::origin::Origin;
 use super::prepared::Prepared;
 
 /// How much harm a call can do: 0 public, 1 internal, 2 confidential, 3 restricted.
@@ -114,6 +115,16 @@ pub struct Api {
     pub mode: ApiMode,
     /// The longest time a PEP may reuse an answer about this API; zero: never.
     pub reuse: Duration,
+    pub outside: Outside,
+}
+
+/// How clients see an API, where the gateway's own view may differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// Where it is reached; absent: where the gateway says that the call was sent.
+    pub origin: Option<Origin>,
+    /// The address of its metadata (RFC 9728), named in challenges.
+    pub resource_metadata: Option<Arc<str>>,
 }
 
 /// (API, method, path template), with what the inventory knows of it.
@@ -133,6 +144,8 @@ pub struct Endpoint {
     pub labels: BTreeSet<String>,
     /// The declared `security`: absent (`None`) means that the document says nothing, so scopes are never met.
     pub security: Option<Vec<SecurityAlternative>>,
+    /// Whether only a token that its sender proved to be bound to will do.
+    pub sender_constrained: bool,
     /// What policies read of it, made ready once.
     pub prepared: Prepared,
 }

@@ -4,6 +4,7 @@
 //! types and none of them is re-checked once made (parse at the edge, trust inside).
 
 pub mod bundle;
+pub mod challenge;
 pub mod change;
 pub mod client;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod directory;
 pub mod duration;
 pub mod endpoint;
 pub mod id;
+pub mod origin;
 pub mod page;
 pub mod prepared;
 pub mod principal;
@@ -25,20 +27,20 @@ pub mod risk;
 pub mod signal;
 
 pub use bundle::{BundleDigest, BundleSource, SourceFile};
+pub use challenge::{Challenge, ChallengeScheme, Demand};
 pub use change::{Change, ChangeBody};
 pub use client::{ApiGrant, Assertion, Client, Grants, Role};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use credential::{Credential, Secret};
-pub use decision::{
-    Challenge, CredentialFault, Decision, Effect, Explanation, Obligation, Reason, RequestFault,
-};
+pub use credential::{Confirmation, Credential, Secret};
+pub use decision::{CredentialFault, Decision, Effect, Explanation, Obligation, Reason, RequestFault};
 pub use directory::{DirectoryChange, DirectoryEntry, Expected};
 pub use endpoint::{
-    Api, ApiMode, Endpoint, EndpointState, Located, Scheme, SecurityAlternative, Sensitivity,
+    Api, ApiMode, Endpoint, EndpointState, Located, Outside, Scheme, SecurityAlternative, Sensitivity,
 };
 pub use id::{
     ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, PolicyId, RevocationId, SignalId,
 };
+pub use origin::{InvalidOrigin, Origin};
 pub use page::{Page, PageRequest};
 pub use prepared::Prepared;
 pub use principal::{Principal, PrincipalId, PrincipalKind, TokenFacts, TokenKind};

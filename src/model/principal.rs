@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::credential::Confirmation;
 use super::id::{InvalidId, IssuerAlias};
 use super::prepared::Prepared;
 
@@ -144,6 +145,10 @@ pub struct TokenFacts {
     pub auth_time: Option<Timestamp>,
     pub acr: Option<String>,
     pub amr: BTreeSet<String>,
+    /// What the token is bound to.
+    pub confirmation: Confirmation,
+    /// Whether the sender proved to hold it.
+    // INVARIANT: identity hands a principal with a bound token out only after the proof of this very presentation.
     pub sender_constrained: bool,
     /// `jti`.
     pub token_id: Option<String>,

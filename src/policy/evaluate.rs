@@ -16,7 +16,7 @@ use super::entities::Unbuildable;
 use super::obligations::Remedy;
 use super::snapshot::{PolicyFacts, Snapshot};
 use crate::model::{
-    Challenge, Obligation, PolicyId, Reason, Scheme, SecurityAlternative, TokenFacts, TokenKind,
+    Demand, Obligation, PolicyId, Reason, Scheme, SecurityAlternative, TokenFacts, TokenKind,
 };
 
 /// What the policies say about one request.
@@ -28,7 +28,7 @@ pub struct Evaluation {
     /// Of the determining policies, in their order.
     pub obligations: Vec<Obligation>,
     /// With [`Reason::StepUpRequired`] and [`Reason::InsufficientScope`].
-    pub challenge: Option<Challenge>,
+    pub demand: Option<Demand>,
     /// With [`Reason::RateLimited`].
     pub retry_after: Option<Duration>,
     /// The `@reason` of the first determining policy that has one, fit for a header.
@@ -45,7 +45,7 @@ impl Evaluation {
             reason,
             policies: Vec::new(),
             obligations: Vec::new(),
-            challenge: None,
+            demand: None,
             retry_after: None,
             message: None,
             policy_errors: Vec::new(),
@@ -162,11 +162,11 @@ fn forbidden(satisfied: &[&PolicyFacts], permitted: bool, standing: Standing<'_>
     let mut evaluation = determined(reason, satisfied);
     let remedies = || remedies.iter().flatten().copied();
     match reason {
-        Reason::StepUpRequired => evaluation.challenge = Some(step_up(remedies())),
+        Reason::StepUpRequired => evaluation.demand = Some(step_up(remedies())),
         Reason::RateLimited => evaluation.retry_after = retry_after(remedies()),
         Reason::InsufficientScope => {
             let scopes = standing.wanted_scopes();
-            evaluation.challenge = Some(Challenge::Bearer { error: Some("insufficient_scope"), scopes });
+            evaluation.demand = Some(Demand::Scopes(scopes));
         }
         _ => {}
     }
@@ -190,7 +190,7 @@ fn reason_to_deny(remedies: &[Option<&Remedy>], permitted: bool, standing: Stand
 }
 
 /// All wanted acr values, each once, and the strictest age.
-fn step_up<'a>(remedies: impl Iterator<Item = &'a Remedy>) -> Challenge {
+fn step_up<'a>(remedies: impl Iterator<Item = &'a Remedy>) -> Demand {
     let mut values: Vec<String> = Vec::new();
     let mut strictest: Option<Duration> = None;
     for remedy in remedies {
@@ -201,7 +201,7 @@ fn step_up<'a>(remedies: impl Iterator<Item = &'a Remedy>) -> Challenge {
         strictest = strictest.into_iter().chain(*max_age).min();
     }
     values.sort();
-    Challenge::StepUp { acr_values: values, max_age: strictest }
+    Demand::StepUp { acr_values: values, max_age: strictest }
 }
 
 /// The longest wait: before it is over some forbid would still stand.
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(evaluation.reason, Reason::StepUpRequired);
         let acr_values = vec!["urn:a".to_owned(), "urn:b".to_owned()];
         let max_age = Some(Duration::from_secs(60));
-        assert_eq!(evaluation.challenge, Some(Challenge::StepUp { acr_values, max_age }));
+        assert_eq!(evaluation.demand, Some(Demand::StepUp { acr_values, max_age }));
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
         let (wait, step_up) = (forbid("a", "@retry_after(\"5\")"), forbid("b", "@step_up(\"urn:a\")"));
         let evaluation = judge(&Call::default(), &[PERMIT, &wait, &step_up]);
         assert_eq!(evaluation.reason, Reason::ForbiddenByPolicy);
-        assert_eq!((evaluation.challenge, evaluation.retry_after), (None, None));
+        assert_eq!((evaluation.demand, evaluation.retry_after), (None, None));
     }
 
     #[test]
@@ -333,9 +333,8 @@ mod tests {
         let unmet = Call { scopes_met: false, scopes: &["orders:read"], ..Call::default() };
         let evaluation = judge(&unmet, &[&scopes]);
         assert_eq!(evaluation.reason, Reason::InsufficientScope);
-        let expected =
-            Challenge::Bearer { error: Some("insufficient_scope"), scopes: vec!["orders:read".to_owned()] };
-        assert_eq!(evaluation.challenge, Some(expected));
+        let expected = Demand::Scopes(vec!["orders:read".to_owned()]);
+        assert_eq!(evaluation.demand, Some(expected));
         assert_eq!(judge(&Call::default(), &[PERMIT, &scopes]).reason, Reason::ForbiddenByPolicy);
         assert_eq!(judge(&unmet, &[&scopes, &forbid("f", "")]).reason, Reason::ForbiddenByPolicy);
     }

@@ -79,6 +79,7 @@ pub fn token(kind: TokenKind) -> TokenFacts {
         auth_time: Some(noon().minus(Duration::from_secs(120))),
         acr: None,
         amr: [].into(),
+        confirmation: Default::default(),
         sender_constrained: false,
         token_id: None,
         session_id: None,
@@ -145,7 +146,13 @@ impl Call {
         let api_id = self.api.parse().unwrap();
         let id = EndpointId::new(&api_id, self.method, self.template);
         let domain = crate::model::DomainId::default();
-        let api = Arc::new(Api { id: api_id, domain, mode: ApiMode::Enforce, reuse: Duration::ZERO });
+        let api = Arc::new(Api {
+            id: api_id,
+            domain,
+            mode: ApiMode::Enforce,
+            reuse: Duration::ZERO,
+            outside: Default::default(),
+        });
         let scopes = self.scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let endpoint = Endpoint {
             id,
@@ -158,6 +165,7 @@ impl Call {
             state: self.state,
             labels: ["pii".to_owned()].into(),
             security: Some(vec![SecurityAlternative { schemes: vec![Scheme::Token { scopes }] }]),
+            sender_constrained: false,
             prepared: Prepared::default(),
         };
         Located {

@@ -18,6 +18,8 @@ mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod dpop;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod overload;

@@ -61,7 +61,7 @@ async fn start() -> (TestApp, Connection) {
 fn token(app: &TestApp, subject: &str, scopes: &str) -> pb::Credential {
     let spec = format!("{{ subject: {subject}, roles: [manager], scopes: [{scopes}] }}");
     let token = serde_yaml_ng::from_str::<TokenSpec>(&spec).unwrap().mint(app.dir.path());
-    pb::Credential { kind: Some(pb::credential::Kind::BearerToken(token)) }
+    pb::Credential { kind: Some(pb::credential::Kind::BearerToken(token)), ..pb::Credential::default() }
 }
 
 fn call(method: &str, host: &str, path: &str) -> pb::CheckRequest {
@@ -125,7 +125,8 @@ async fn refused_calls_count_for_who_proved_who_they_are() {
     // A token that proves nothing uses up nobody's rate: this one gives itself a role under the old signature.
     let spec = "{ subject: dave, scopes: ['orders:write'], spoil: payload }";
     let forged = serde_yaml_ng::from_str::<TokenSpec>(spec).unwrap().mint(app.dir.path());
-    let forged = pb::Credential { kind: Some(pb::credential::Kind::BearerToken(forged)) };
+    let forged =
+        pb::Credential { kind: Some(pb::credential::Kind::BearerToken(forged)), ..pb::Credential::default() };
     for _ in 1..=60 {
         assert_eq!(reason(&gateway, write(&forged)).await, "credential_bad_signature");
     }

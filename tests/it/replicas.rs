@@ -23,7 +23,10 @@ fn question(token: String) -> pb::CheckRequest {
         ..pb::ApiCall::default()
     };
     pb::CheckRequest {
-        credentials: vec![pb::Credential { kind: Some(pb::credential::Kind::BearerToken(token)) }],
+        credentials: vec![pb::Credential {
+            kind: Some(pb::credential::Kind::BearerToken(token)),
+            ..pb::Credential::default()
+        }],
         question: Some(pb::Question { kind: Some(pb::question::Kind::Call(call)) }),
         ..pb::CheckRequest::default()
     }

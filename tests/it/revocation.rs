@@ -37,7 +37,10 @@ async fn ask(gateway: &Connection, token: &str, at_least: &str) -> pb::Decision 
         ..pb::ApiCall::default()
     };
     let request = pb::CheckRequest {
-        credentials: vec![pb::Credential { kind: Some(pb::credential::Kind::BearerToken(token.to_owned())) }],
+        credentials: vec![pb::Credential {
+            kind: Some(pb::credential::Kind::BearerToken(token.to_owned())),
+            ..pb::Credential::default()
+        }],
         question: Some(pb::Question { kind: Some(pb::question::Kind::Call(call)) }),
         at_least: at_least.to_owned(),
         ..pb::CheckRequest::default()

@@ -114,7 +114,10 @@ pub fn anonymous() -> Vec<Caller> {
 }
 
 fn with_credential(kind: pb::credential::Kind) -> pb::CheckRequest {
-    pb::CheckRequest { credentials: vec![pb::Credential { kind: Some(kind) }], ..pb::CheckRequest::default() }
+    pb::CheckRequest {
+        credentials: vec![pb::Credential { kind: Some(kind), ..pb::Credential::default() }],
+        ..pb::CheckRequest::default()
+    }
 }
 
 /// One entry of a file.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::exit::Exit;
@@ -41,6 +41,9 @@ pub struct Check {
     /// A file that holds the bearer token.
     #[arg(long, value_name = "FILE", conflicts_with = "asserted")]
     token_file: Option<PathBuf>,
+    /// The DPoP proof that the client presented with the token: the value of its DPoP header.
+    #[arg(long, value_name = "PROOF", conflicts_with = "asserted", requires = "method")]
+    dpop_proof: Option<String>,
     /// A principal to vouch for instead of a token: `User::<issuer>/<subject>` or `Workload::<issuer>/<subject>`.
     #[arg(long = "as", id = "asserted", value_name = "PRINCIPAL")]
     asserted: Option<PrincipalId>,
@@ -106,7 +109,7 @@ impl Check {
             _ => pb::question::Kind::Cedar(self.cedar.question()?),
         };
         Ok(pb::CheckRequest {
-            credentials: credential.map(|kind| pb::Credential { kind: Some(kind) }).into_iter().collect(),
+            credentials: credential.into_iter().collect(),
             question: Some(pb::Question { kind: Some(question) }),
             source: self.ip.map(|ip| pb::Source { ip: ip.to_string() }),
             device,
@@ -116,9 +119,11 @@ impl Check {
         })
     }
 
-    fn credential(&self) -> anyhow::Result<Option<pb::credential::Kind>> {
+    fn credential(&self) -> anyhow::Result<Option<pb::Credential>> {
+        use pb::credential::Kind;
+        let presented = |kind, proof| Some(pb::Credential { kind: Some(kind), dpop_proof: proof });
         if let Some(principal) = &self.asserted {
-            return Ok(Some(pb::credential::Kind::AssertedPrincipal(principal.to_string())));
+            return Ok(presented(Kind::AssertedPrincipal(principal.to_string()), String::new()));
         }
         let token = match &self.token_file {
             Some(file) => {
@@ -127,7 +132,15 @@ impl Check {
             }
             None => self.token.clone(),
         };
-        Ok(token.map(|token| pb::credential::Kind::BearerToken(token.trim().to_owned())))
+        let token = token.as_deref().map(str::trim);
+        match (token, &self.dpop_proof) {
+            (Some(token), Some(proof)) => {
+                Ok(presented(Kind::Authorization(format!("DPoP {token}")), proof.trim().to_owned()))
+            }
+            (Some(token), None) => Ok(presented(Kind::BearerToken(token.to_owned()), String::new())),
+            (None, Some(_)) => bail!("--dpop-proof goes with a token: give --token or --token-file"),
+            (None, None) => Ok(None),
+        }
     }
 
     fn device(&self) -> Option<pb::Device> {
@@ -192,6 +205,16 @@ mod tests {
     fn without_a_credential_the_question_is_about_nobody() {
         let request = parse(&["GET", URL]).unwrap().request().unwrap();
         assert!(request.credentials.is_empty() && request.source.is_none() && request.device.is_none());
+    }
+
+    #[test]
+    fn a_proof_goes_with_a_token() {
+        let request = parse(&["GET", URL, "--token", "t", "--dpop-proof", "p"]).unwrap().request().unwrap();
+        let authorization = pb::credential::Kind::Authorization("DPoP t".to_owned());
+        assert_eq!(request.credentials[0].kind, Some(authorization));
+        assert_eq!(request.credentials[0].dpop_proof, "p");
+        assert!(parse(&["GET", URL, "--dpop-proof", "p"]).unwrap().request().is_err());
+        assert!(parse(&["GET", URL, "--as", "User::dev/alice", "--dpop-proof", "p"]).is_err());
     }
 
     #[test]

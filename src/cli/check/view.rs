@@ -40,6 +40,7 @@ struct ChallengeView {
     acr_values: Vec<String>,
     max_age: Option<String>,
     scopes: Vec<String>,
+    dpop_nonce: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -114,6 +115,7 @@ fn challenge(challenge: pb::Challenge) -> ChallengeView {
         acr_values: challenge.acr_values,
         max_age: plain::span(challenge.max_age).map(words::seconds),
         scopes: challenge.scopes,
+        dpop_nonce: challenge.dpop_nonce,
     }
 }
 
@@ -145,6 +147,7 @@ pub fn human(decision: &DecisionView) -> String {
             "challenge",
             decision.challenge.as_ref().map(|one| one.www_authenticate.clone()).unwrap_or_default(),
         ),
+        ("dpop nonce", decision.challenge.as_ref().map(|one| one.dpop_nonce.clone()).unwrap_or_default()),
         ("retry after", decision.retry_after.clone().unwrap_or_default()),
         ("principal", decision.principal.clone()),
         ("endpoint", decision.endpoint.clone()),

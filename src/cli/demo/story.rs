@@ -139,7 +139,10 @@ impl Story {
     fn request(&self, step: &Step) -> anyhow::Result<pb::CheckRequest> {
         let credential = |bearer| -> anyhow::Result<pb::Credential> {
             let token = self.mint(bearer)?.expose().to_owned();
-            Ok(pb::Credential { kind: Some(pb::credential::Kind::BearerToken(token)) })
+            Ok(pb::Credential {
+                kind: Some(pb::credential::Kind::BearerToken(token)),
+                ..pb::Credential::default()
+            })
         };
         let (host, path) = step.url;
         let call = pb::ApiCall {

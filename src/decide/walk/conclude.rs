@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::super::message;
 use super::Walk;
 use crate::model::{
-    BundleDigest, Challenge, Decision, DecisionId, Effect, EntityRef, Explanation, Question, Reason, Revision,
+    BundleDigest, Credential, Decision, DecisionId, Effect, EntityRef, Explanation, Question, Reason,
+    Revision,
 };
 
 impl Walk<'_> {
@@ -73,30 +74,18 @@ impl Walk<'_> {
         reason.effect() == Effect::Allow || !observed
     }
 
-    fn challenge(&self, reason: Reason) -> Option<Challenge> {
-        match reason {
-            Reason::CredentialMissing => Some(Challenge::Bearer { error: None, scopes: Vec::new() }),
-            Reason::CredentialInvalid(_) | Reason::Revoked => {
-                Some(Challenge::Bearer { error: Some("invalid_token"), scopes: Vec::new() })
-            }
-            Reason::InsufficientScope | Reason::StepUpRequired => {
-                self.evaluation.as_ref().and_then(|said| said.challenge.clone())
-            }
-            _ => None,
-        }
-    }
-
     /// Zero unless the API and the PEP's grant allow reuse, and zero when the answer rests on risk above 0 or on a
-    /// parameter of the call. Never longer than the token lives.
+    /// parameter of the call. Never longer than the token lives, and zero where each call needs a proof of its own.
     fn reuse_for(&self, reason: Reason) -> Duration {
         let Some(located) = &self.located else { return Duration::ZERO };
+        let proved_each_time = matches!(self.query.credential, Credential::Dpop { .. });
         let settled =
             matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
         let riskless = self.risk.as_ref().is_some_and(|risk| risk.score == 0 && !risk.stale);
         let unparametrised = located.path_params.is_empty() && located.query_params.is_empty();
         let view = self.view.bundle(&self.domain);
         let rateless = view.is_some_and(|bundle| !bundle.snapshot.reads_rates());
-        if !(settled && riskless && unparametrised && rateless) {
+        if proved_each_time || !(settled && riskless && unparametrised && rateless) {
             return Duration::ZERO;
         }
         let token = self.principal.as_ref().and_then(|principal| principal.token.as_ref());

@@ -99,6 +99,7 @@ fn token() -> impl Strategy<Value = TokenFacts> {
             auth_time,
             acr,
             amr,
+            confirmation: Default::default(),
             sender_constrained,
             token_id: None,
             session_id: None,
@@ -138,6 +139,7 @@ fn located() -> impl Strategy<Value = Located> {
                 domain: Default::default(),
                 mode: ApiMode::Enforce,
                 reuse: Duration::ZERO,
+                outside: Default::default(),
             }),
             method: action.to_owned(),
             action: action.to_owned(),
@@ -147,6 +149,7 @@ fn located() -> impl Strategy<Value = Located> {
             state,
             labels,
             security: None,
+            sender_constrained: false,
             prepared: Prepared::default(),
         };
         Located { endpoint: Arc::new(endpoint), path_params, query_params, host, path: "/".to_owned() }

@@ -60,6 +60,7 @@ fn token(words: &TokenWords, id: &PrincipalId, now: Timestamp) -> Built<TokenFac
         auth_time: words.auth_age_s.map(|age| now.minus(seconds(age))),
         acr: words.acr.clone(),
         amr: words.amr.clone(),
+        confirmation: Default::default(),
         sender_constrained: words.sender_constrained,
         token_id: None,
         session_id: None,
@@ -79,6 +80,7 @@ pub(super) fn located(words: &EndpointWords) -> Built<Located> {
         domain: DomainId::default(),
         mode: ApiMode::Enforce,
         reuse: Duration::ZERO,
+        outside: Default::default(),
     };
     let endpoint = Endpoint {
         id: EndpointId::new(&api_id, &words.method, &words.template),
@@ -91,6 +93,7 @@ pub(super) fn located(words: &EndpointWords) -> Built<Located> {
         state,
         labels: words.labels.clone(),
         security: None,
+        sender_constrained: false,
         prepared: Prepared::default(),
     };
     Ok(Located {

@@ -173,7 +173,7 @@ impl Case {
             .or(self.bearer.clone().map(Kind::BearerToken))
             .or(self.authorization.clone().map(Kind::Authorization))
             .or(self.asserted.clone().map(Kind::AssertedPrincipal))?;
-        Some(pb::Credential { kind: Some(kind) })
+        Some(pb::Credential { kind: Some(kind), ..pb::Credential::default() })
     }
 
     fn question(&self) -> Option<pb::Question> {

@@ -4,6 +4,7 @@ pub mod app;
 pub mod case;
 pub mod postgres;
 pub mod process;
+pub mod proof;
 pub mod raw;
 pub mod store;
 pub mod token;
