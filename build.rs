@@ -6,10 +6,12 @@ use std::{env, fs};
 
 use prost::Message;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 8] = [
     "deodar/decision/v1/decision.proto",
     "deodar/manage/v1/clients.proto",
     "deodar/manage/v1/decisions.proto",
+    "deodar/manage/v1/principals.proto",
+    "deodar/manage/v1/revocations.proto",
     "deodar/manage/v1/risk.proto",
     "deodar/manage/v1/signals.proto",
     "deodar/manage/v1/system.proto",

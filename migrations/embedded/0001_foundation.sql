@@ -50,6 +50,26 @@ CREATE INDEX signals_by_subject ON signals (subject, recorded_at, id);
 CREATE INDEX signals_by_kind ON signals (kind, recorded_at, id);
 CREATE INDEX signals_live ON signals (observed_at) WHERE cleared_at IS NULL;
 
+-- Tokens that no longer count.
+CREATE TABLE revocations (
+    id BLOB PRIMARY KEY,
+    target TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    undone_at INTEGER,
+    body TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX revocations_newest ON revocations (created_at, id);
+CREATE INDEX revocations_by_target ON revocations (target, created_at, id);
+CREATE INDEX revocations_expiring ON revocations (expires_at);
+
+-- The directory: what the deployment itself knows of principals.
+CREATE TABLE principals (
+    id TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Audit records, many to a row: a row for each record would cost several times what the decision itself costs. The
 -- other columns tell in which rows to look (`src/store/embedded/batch.rs`). Rows are never updated.
 CREATE TABLE decision_batches (

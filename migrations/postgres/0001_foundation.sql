@@ -83,6 +83,26 @@ CREATE INDEX signals_by_subject ON signals (subject, recorded_at, id);
 CREATE INDEX signals_by_kind ON signals (kind, recorded_at, id);
 CREATE INDEX signals_live ON signals (observed_at) WHERE cleared_at IS NULL;
 
+-- Tokens that no longer count.
+CREATE TABLE revocations (
+    id UUID PRIMARY KEY,
+    target TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    undone_at BIGINT,
+    body TEXT NOT NULL
+);
+
+CREATE INDEX revocations_newest ON revocations (created_at, id);
+CREATE INDEX revocations_by_target ON revocations (target, created_at, id);
+CREATE INDEX revocations_expiring ON revocations (expires_at);
+
+-- The directory: what the deployment itself knows of principals.
+CREATE TABLE principals (
+    id TEXT COLLATE "C" PRIMARY KEY,
+    body TEXT NOT NULL
+);
+
 -- Audit records: `record` is the canonical bytes, the other columns find it. Rows are never updated.
 CREATE TABLE decisions (
     id UUID PRIMARY KEY,

@@ -16,6 +16,8 @@ use tonic_types::StatusExt;
 use super::pb::decision::decision_service_client::DecisionServiceClient;
 use super::pb::manage::client_service_client::ClientServiceClient;
 use super::pb::manage::decision_record_service_client::DecisionRecordServiceClient;
+use super::pb::manage::principal_service_client::PrincipalServiceClient;
+use super::pb::manage::revocation_service_client::RevocationServiceClient;
 use super::pb::manage::risk_service_client::RiskServiceClient;
 use super::pb::manage::signal_service_client::SignalServiceClient;
 use super::pb::manage::system_service_client::SystemServiceClient;
@@ -140,6 +142,14 @@ impl Connection {
         SignalServiceClient::new(self.channel.clone())
     }
 
+    pub fn revocations(&self) -> RevocationServiceClient<KeyedChannel> {
+        RevocationServiceClient::new(self.channel.clone())
+    }
+
+    pub fn principals(&self) -> PrincipalServiceClient<KeyedChannel> {
+        PrincipalServiceClient::new(self.channel.clone())
+    }
+
     pub fn risk(&self) -> RiskServiceClient<KeyedChannel> {
         RiskServiceClient::new(self.channel.clone())
     }
@@ -184,6 +194,62 @@ impl Connection {
         request: manage::ClearSignalRequest,
     ) -> Result<manage::ClearSignalResponse, ClientError> {
         answer(self.signals().clear_signal(within(PATIENCE, request)).await)
+    }
+
+    pub async fn create_revocation(
+        &self,
+        request: manage::CreateRevocationRequest,
+    ) -> Result<manage::CreateRevocationResponse, ClientError> {
+        answer(self.revocations().create_revocation(within(PATIENCE, request)).await)
+    }
+
+    pub async fn get_revocation(
+        &self,
+        request: manage::GetRevocationRequest,
+    ) -> Result<manage::GetRevocationResponse, ClientError> {
+        answer(self.revocations().get_revocation(within(PATIENCE, request)).await)
+    }
+
+    pub async fn list_revocations(
+        &self,
+        request: manage::ListRevocationsRequest,
+    ) -> Result<manage::ListRevocationsResponse, ClientError> {
+        answer(self.revocations().list_revocations(within(PATIENCE, request)).await)
+    }
+
+    pub async fn delete_revocation(
+        &self,
+        request: manage::DeleteRevocationRequest,
+    ) -> Result<manage::DeleteRevocationResponse, ClientError> {
+        answer(self.revocations().delete_revocation(within(PATIENCE, request)).await)
+    }
+
+    pub async fn get_principal(
+        &self,
+        request: manage::GetPrincipalRequest,
+    ) -> Result<manage::GetPrincipalResponse, ClientError> {
+        answer(self.principals().get_principal(within(PATIENCE, request)).await)
+    }
+
+    pub async fn list_principals(
+        &self,
+        request: manage::ListPrincipalsRequest,
+    ) -> Result<manage::ListPrincipalsResponse, ClientError> {
+        answer(self.principals().list_principals(within(PATIENCE, request)).await)
+    }
+
+    pub async fn put_principal(
+        &self,
+        request: manage::PutPrincipalRequest,
+    ) -> Result<manage::PutPrincipalResponse, ClientError> {
+        answer(self.principals().put_principal(within(PATIENCE, request)).await)
+    }
+
+    pub async fn delete_principal(
+        &self,
+        request: manage::DeletePrincipalRequest,
+    ) -> Result<manage::DeletePrincipalResponse, ClientError> {
+        answer(self.principals().delete_principal(within(PATIENCE, request)).await)
     }
 
     pub async fn get_risk(

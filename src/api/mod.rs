@@ -33,6 +33,8 @@ use arriving::Arriving;
 use pb::decision::decision_service_server::DecisionServiceServer;
 use pb::manage::client_service_server::ClientServiceServer;
 use pb::manage::decision_record_service_server::DecisionRecordServiceServer;
+use pb::manage::principal_service_server::PrincipalServiceServer;
+use pb::manage::revocation_service_server::RevocationServiceServer;
 use pb::manage::risk_service_server::RiskServiceServer;
 use pb::manage::signal_service_server::SignalServiceServer;
 use pb::manage::system_service_server::SystemServiceServer;
@@ -54,6 +56,8 @@ pub fn management_routes(management: &Arc<Management>, health: &Health) -> Resul
     let routes = health.routes(&pb::MANAGEMENT_SERVICES)?;
     Ok(routes
         .add_service(signals)
+        .add_service(RevocationServiceServer::new(door.clone()))
+        .add_service(PrincipalServiceServer::new(door.clone()))
         .add_service(RiskServiceServer::new(door.clone()))
         .add_service(ClientServiceServer::new(door.clone()))
         .add_service(DecisionRecordServiceServer::new(door.clone()))

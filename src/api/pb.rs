@@ -26,9 +26,11 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/deodar.
 pub const DECISION_SERVICES: [&str; 1] = ["deodar.decision.v1.DecisionService"];
 
 /// The services of the management listener, by their full names.
-pub const MANAGEMENT_SERVICES: [&str; 5] = [
+pub const MANAGEMENT_SERVICES: [&str; 7] = [
     "deodar.manage.v1.ClientService",
     "deodar.manage.v1.DecisionRecordService",
+    "deodar.manage.v1.PrincipalService",
+    "deodar.manage.v1.RevocationService",
     "deodar.manage.v1.RiskService",
     "deodar.manage.v1.SignalService",
     "deodar.manage.v1.SystemService",

@@ -124,6 +124,7 @@ fn manage_error(error: &ManageError) -> Status {
         ManageError::Invalid { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
         ManageError::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         ManageError::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        ManageError::Conflict { .. } => (Code::Aborted, "CONFLICT"),
         ManageError::Unavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
         ManageError::Internal(_) | ManageError::Unreadable(_) | ManageError::Key(_) => {
             (Code::Internal, "INTERNAL")

@@ -83,6 +83,7 @@ impl App {
             identity,
             Arc::clone(&clock),
             replica.clone(),
+            config.identity.revocation.clone(),
         ));
         let bind =
             async |name, address| Listener::bind(name, address, &config.server, Arc::clone(&clock)).await;

@@ -24,6 +24,10 @@ use crate::store::{Replica, Store};
 
 /// How often a replica says that it is alive, and tidies up its memory.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The least pause before a beat that tells of a new revision: many changes make few beats.
+const BREATH: Duration = Duration::from_millis(200);
+/// How often what was only kept to be looked up is deleted.
+const SWEEP: Duration = Duration::from_secs(10 * 60);
 /// How often it looks at its own health.
 const HEALTH_CHECK: Duration = Duration::from_millis(250);
 
@@ -72,6 +76,15 @@ impl Running {
             app.policies.watch(app.config.server.policy_reread, stop.clone()),
         );
         background.spawn("the heartbeat", heart.beat(stop.clone()));
+        background.spawn(
+            "the sweep of old revocations",
+            sweep(
+                Arc::clone(&app.store),
+                Arc::clone(&app.clock),
+                app.config.identity.revocation.keep_expired,
+                stop.clone(),
+            ),
+        );
         background.spawn("the health report", health.then(|()| stop.cancelled_owned()));
         let doors = Doors {
             gate: Gate::new(Arc::clone(&app.live), app.recorder.clone()),
@@ -211,6 +224,19 @@ async fn report_health(health: Health, live: Arc<Live>, drain: CancellationToken
     }
 }
 
+/// Deletes revocations that expired this long ago, now and then.
+async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let purged = store.purge_revocations(clock.now().minus(keep));
+        match stop.run_until_cancelled(purged).await {
+            Some(Err(error)) => tracing::warn!(%error, "cannot delete old revocations"),
+            Some(Ok(count)) if count > 0 => tracing::info!(count, "deleted old revocations"),
+            Some(Ok(_)) | None => {}
+        }
+    }
+}
+
 /// Tells the other replicas that this one lives, and how far it is.
 struct Heart {
     store: Arc<dyn Store>,
@@ -222,14 +248,17 @@ struct Heart {
 }
 
 impl Heart {
+    /// Beats in its rhythm, and soon after this replica has reached a new revision: somebody may wait for that.
     async fn beat(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(HEARTBEAT);
+        let mut revisions = self.live.revisions();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
+                _ = ticks.tick() => self.forget_the_past(),
+                Ok(()) = revisions.changed() => tokio::time::sleep(BREATH).await,
             }
-            self.live.signals.prune(self.clock.now());
+            revisions.mark_unchanged();
             // A store that does not answer keeps neither the heart nor the stop waiting for more than a beat.
             let replica = self.replica();
             let beat = tokio::time::timeout(HEARTBEAT, self.store.heartbeat(&replica));
@@ -240,6 +269,13 @@ impl Heart {
                 Some(Err(_)) => tracing::warn!("cannot write the heartbeat: the store does not answer"),
             }
         }
+    }
+
+    /// Lets go of what no decision can rest on any more.
+    fn forget_the_past(&self) {
+        let now = self.clock.now();
+        self.live.signals.prune(now);
+        self.live.revocations.prune(now);
     }
 
     fn replica(&self) -> Replica {

@@ -16,6 +16,9 @@ mod key;
 mod output;
 mod paging;
 mod policy;
+mod principal;
+mod revocation;
+mod revoke;
 mod risk;
 mod serve;
 mod signal;
@@ -110,6 +113,9 @@ enum Command {
     Signal(signal::Signal),
     Risk(risk::Risk),
     Decision(decision::Decision),
+    Revoke(revoke::Revoke),
+    Revocation(revocation::Revocation),
+    Principal(principal::Principal),
     Client(client::Client),
     Status(status::Status),
     Token(token::Token),
@@ -142,6 +148,9 @@ async fn dispatch(Cli { global, command }: Cli) -> anyhow::Result<Exit> {
         Command::Signal(signal) => signal.run(&global).await,
         Command::Risk(risk) => risk.run(&global).await,
         Command::Decision(decision) => decision.run(&global).await,
+        Command::Revoke(revoke) => revoke.run(&global).await,
+        Command::Revocation(revocation) => revocation.run(&global).await,
+        Command::Principal(principal) => principal.run(&global).await,
         Command::Client(client) => client.run(&global).await,
         Command::Status(status) => status.run(&global).await,
         Command::Token(token) => token.run(&global),

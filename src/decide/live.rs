@@ -1,7 +1,7 @@
-//! What this replica decides with right now: policies, signals, clients; and the one follower of the change feed.
+//! What this replica decides with right now: policies, signals, revocations, the directory, clients; and the one follower of the change feed.
 //!
 //! Decisions read all of it without waiting for anybody. Policies are swapped whole, and a decision takes one view of
-//! them at its start; signals are read as they are at that moment. The follower applies changes in commit order and
+//! them at its start; all else is read as it is at that moment. The follower applies changes in commit order and
 //! then moves the revision, so that a decision that names a revision has seen everything up to it.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Callers;
+use crate::identity::{Directory, Revocations};
 use crate::model::{Change, ChangeBody, Clock, DomainId, Revision, Timestamp};
 use crate::policy::Snapshot;
 use crate::risk::{Applied, Freshness, Signals};
@@ -52,6 +53,8 @@ const NEVER: u64 = u64::MAX;
 pub struct Live {
     view: ArcSwap<View>,
     pub signals: Signals,
+    pub revocations: Revocations,
+    pub directory: Directory,
     pub callers: Callers,
     /// Read by every decision.
     revision: ArcSwap<Revision>,
@@ -68,6 +71,8 @@ impl Live {
         Self {
             view: ArcSwap::default(),
             signals,
+            revocations: Revocations::new(),
+            directory: Directory::new(),
             callers: Callers::new(),
             revision: ArcSwap::default(),
             applied: watch::Sender::new(Revision::default()),
@@ -123,6 +128,11 @@ impl Live {
         self.contact.store(micros(moment), Ordering::Release);
     }
 
+    /// Tells of every revision that this replica reaches.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.applied.subscribe()
+    }
+
     /// Waits until this replica has reached a revision, at most this long. False when it has not.
     pub async fn reached(&self, wanted: Revision, at_most: Duration) -> bool {
         let mut applied = self.applied.subscribe();
@@ -166,23 +176,24 @@ impl Live {
     /// Loads everything from the store; what was in memory is replaced.
     pub async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
         let (now, moment) = (self.clock.now(), self.clock.monotonic());
-        let (clients, signals, at) = loop {
+        let (clients, signals, revocations, entries, at) = loop {
             let (clients, clients_at) = store.all_clients().await?;
             let (signals, signals_at) = store.live_signals(now.minus(self.signals.live_window())).await?;
-            // Two reads at two revisions: from the lower one on, changes are applied again, which does no harm. But
-            // revisions of two histories have no order: then neither read is of use beside the other.
-            if clients_at.epoch == signals_at.epoch {
-                let lower = clients_at.number.min(signals_at.number);
-                break (clients, signals, Revision::new(clients_at.epoch, lower));
+            let (revocations, revocations_at) = store.live_revocations(now).await?;
+            let (entries, entries_at) = store.all_principals().await?;
+            if let Some(at) = lowest([clients_at, signals_at, revocations_at, entries_at]) {
+                break (clients, signals, revocations, entries, at);
             }
         };
         // While the state is being replaced it stands at no revision that anybody could have been given.
         self.move_to(Revision::default());
         self.callers.replace_all(clients);
         self.signals.replace_all(signals);
+        self.revocations.replace_all(revocations);
+        self.directory.replace_all(entries);
         self.move_to(at);
         self.in_contact_at(moment);
-        tracing::info!(revision = %at, "loaded clients and signals");
+        tracing::info!(revision = %at, "loaded clients, signals, revocations and the directory");
         Ok(())
     }
 
@@ -277,6 +288,8 @@ impl Live {
                     tracing::warn!(signal = %signal.id, kind = signal.kind, "a signal of an unknown kind is ignored");
                 }
             }
+            ChangeBody::Revocation(revocation) => self.revocations.apply(revocation),
+            ChangeBody::Principal(change) => self.directory.apply(change),
             ChangeBody::Unknown { noun } => {
                 tracing::warn!(noun, "a change that this version cannot read is skipped");
             }
@@ -299,6 +312,14 @@ impl Default for FollowConfig {
     fn default() -> Self {
         Self { poll: Duration::from_secs(1), page: 500, retry_least: Duration::from_millis(50) }
     }
+}
+
+/// Where reads at several revisions stand together: from the lowest one on, changes are applied again, which does no
+/// harm. `None` when they are of two histories, whose revisions have no order: then no read is of use beside another.
+fn lowest(revisions: [Revision; 4]) -> Option<Revision> {
+    let one_history =
+        revisions.iter().all(|revision| Some(revision.epoch) == revisions.first().map(|first| first.epoch));
+    revisions.into_iter().min_by_key(|revision| revision.number).filter(|_| one_history)
 }
 
 fn micros(moment: Duration) -> u64 {

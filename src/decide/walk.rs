@@ -153,16 +153,25 @@ impl<'a> Walk<'a> {
             Ok(known) => known,
             Err(refusal) => return self.refuse(refusal.reason, refusal.detail),
         };
-        let principal = known.principal;
+        let principal = self.decider.live.directory.complete(known.principal);
         self.note(|| format!("authenticate: {}", principal.id));
         for dropped in known.dropped.iter() {
             self.note(|| format!("authenticate: set aside {dropped}"));
             self.notes.push(format!("set aside: {dropped}"));
         }
+        // After the cache of tokens, which knows nothing of it.
+        if let Some(revoked) = self.decider.live.revocations.check(&principal) {
+            let detail = format!("the {} was revoked: revocation {}", revoked.kind, revoked.by);
+            self.refuse(Reason::Revoked, detail);
+        }
         if !self.decider.identity.counts_in(&principal, &self.domain) {
             let detail = format!("the token's issuer is not granted domain `{}`", self.domain);
             self.refuse(Reason::CredentialInvalid(CredentialFault::WrongIssuer), detail);
         }
+        self.take(principal);
+    }
+
+    fn take(&mut self, principal: Arc<Principal>) {
         if !principal.active {
             self.refuse(Reason::PrincipalDisabled, "the directory says inactive");
         }
@@ -186,7 +195,7 @@ impl<'a> Walk<'a> {
         }
         let Some(kind) = named.entity_type.strip_prefix("api::") else { return };
         match format!("{kind}::{}", named.id).parse::<PrincipalId>() {
-            Ok(id) => self.principal = Some(Arc::new(Principal::bare(id))),
+            Ok(id) => self.take(self.decider.live.directory.complete(Arc::new(Principal::bare(id)))),
             Err(error) => {
                 self.refuse(Reason::RequestInvalid(RequestFault::SchemaMismatch), error.to_string());
             }

@@ -65,6 +65,7 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
         token: Some(facts(token, kind, client_id)?),
         prepared: Prepared::default(),
         subjects: Prepared::default(),
+        in_directory: Prepared::default(),
     };
     Ok(Known { principal, dropped })
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::algorithm::Algorithm;
 use super::claim_path::ClaimPath;
 use super::grant::MayAssert;
+use super::revocation::RevocationConfig;
 use crate::model::{IssuerAlias, duration};
 
 /// Settings of identity.
@@ -24,11 +25,17 @@ pub struct Config {
     pub cache: CacheConfig,
     /// The longest token that is read at all, in bytes.
     pub max_token_bytes: usize,
+    pub revocation: RevocationConfig,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { issuers: Vec::new(), cache: CacheConfig::default(), max_token_bytes: 16 * 1024 }
+        Self {
+            issuers: Vec::new(),
+            cache: CacheConfig::default(),
+            max_token_bytes: 16 * 1024,
+            revocation: RevocationConfig::default(),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Credential -> principal.
 //!
 //! A bearer token is taken apart (`compact.rs`), verified by the rules of the issuer it names (`jwt.rs`, `issuer.rs`,
-//! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`). Also here: Deodar's own client keys, and
-//! signing for the development issuer. Transport is left to `api`.
+//! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`), unless it is revoked (`revocation.rs`), and
+//! completed with what the deployment itself knows (`directory.rs`). Also here: Deodar's own client keys, and signing for
+//! the development issuer. Transport is left to `api`.
 
 mod algorithm;
 mod cache;
@@ -11,6 +12,7 @@ mod claims;
 mod client_key;
 mod compact;
 mod config;
+mod directory;
 mod grant;
 mod issuer;
 mod json;
@@ -19,6 +21,8 @@ mod jwks;
 mod jwt;
 mod lifetime;
 mod refusal;
+mod revocation;
+mod shards;
 mod sign;
 #[cfg(test)]
 mod tests;
@@ -26,6 +30,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -34,11 +39,13 @@ pub use cache::Authenticated;
 pub use claim_path::ClaimPath;
 pub use client_key::{ClientKey, ClientKeyError};
 pub use config::{CacheConfig, ClaimsConfig, Config, IssuerConfig, WorkloadRule};
+pub use directory::Directory;
 pub use grant::{Grant, MayAssert};
 pub use issuer::IdentityError;
 pub use json::JsonFault;
 pub use jwks::{JwksError, KeySet};
 pub use refusal::IdentityRefusal;
+pub use revocation::{RevocationConfig, Revocations, Revoked};
 pub use sign::{SigningError, SigningKey};
 
 use cache::TokenCache;
@@ -160,6 +167,11 @@ impl Identity {
         let mut infos: Vec<IssuerInfo> = self.issuers.values().map(info).collect();
         infos.sort_by(|a, b| a.alias.cmp(&b.alias));
         infos
+    }
+
+    /// How long a token of any issuer can be valid, leeway included.
+    pub fn longest_lifetime(&self) -> Duration {
+        self.issuers.values().map(|issuer| issuer.max_lifetime + 2 * issuer.leeway).max().unwrap_or_default()
     }
 
     /// How many verified tokens are kept, approximately.

@@ -4,7 +4,10 @@
 //! their role checked before; what is checked here is the request itself. Errors say which field and what would do.
 
 mod clients;
+mod principals;
+mod reason;
 mod records;
+mod revocations;
 mod risk;
 mod signals;
 mod status;
@@ -14,12 +17,14 @@ use std::time::Duration;
 
 pub use crate::store::Replica as ReplicaStatus;
 pub use clients::{NewClient, NewlyCreated};
+pub use principals::NewEntry;
+pub use revocations::{NewRevocation, PendingReplica, Spread, WrittenRevocation};
 pub use signals::ReportedSignal;
 pub use status::{BundleStatus, Status};
 
 use crate::audit::{AuditError, Recorder};
 use crate::decide::Live;
-use crate::identity::{ClientKeyError, Identity};
+use crate::identity::{ClientKeyError, Identity, RevocationConfig};
 use crate::inventory::Inventory;
 use crate::model::{Clock, Page, PageRequest, Revision};
 use crate::store::{Store, StoreError};
@@ -34,6 +39,11 @@ pub enum ManageError {
     NotFound { what: &'static str, name: String },
     #[error("{what} `{name}` exists already")]
     AlreadyExists { what: &'static str, name: String },
+    /// Somebody else was quicker, or the caller was mistaken about what is there.
+    #[error(
+        "{what} `{name}` was changed meanwhile, or is not there as you expected; read it again and repeat"
+    )]
+    Conflict { what: &'static str, name: String },
     #[error("the store cannot be reached; try again")]
     Unavailable(#[source] StoreError),
     #[error("an internal error occurred; see the server's log")]
@@ -63,6 +73,7 @@ impl From<StoreError> for ManageError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::AlreadyExists { what, name } => Self::AlreadyExists { what, name },
+            StoreError::Conflict { what, name } => Self::Conflict { what, name },
             StoreError::InvalidPageToken => Self::invalid("page_token", error.to_string()),
             StoreError::Unavailable { .. } => Self::Unavailable(error),
             other => Self::Internal(other),
@@ -79,9 +90,11 @@ pub struct Management {
     identity: Arc<Identity>,
     clock: Arc<dyn Clock>,
     replica: String,
+    revocation: RevocationConfig,
 }
 
 impl Management {
+    #[expect(clippy::too_many_arguments, reason = "all that management is made of, named once in `app`")]
     pub fn new(
         store: Arc<dyn Store>,
         live: Arc<Live>,
@@ -90,8 +103,9 @@ impl Management {
         identity: Arc<Identity>,
         clock: Arc<dyn Clock>,
         replica: String,
+        revocation: RevocationConfig,
     ) -> Self {
-        Self { store, live, recorder, inventory, identity, clock, replica }
+        Self { store, live, recorder, inventory, identity, clock, replica, revocation }
     }
 
     /// Lets this replica catch up with a write that was made through it, so that whoever wrote sees the effect here

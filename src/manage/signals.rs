@@ -1,14 +1,11 @@
 //! Signals: recording, listing and clearing them.
 
-use super::{ManageError, Management};
+use super::{ManageError, Management, reason};
 use crate::model::signal::Cleared;
 use crate::model::{
     Client, NewSignal, Page, PageRequest, Revision, Signal, SignalFilter, SignalId, SignalLife, Subject,
     Timestamp,
 };
-
-/// Why a signal was cleared, at most, in bytes.
-const MAX_REASON: usize = 500;
 
 /// A signal as reported: what is absent is filled in from its kind.
 #[derive(Clone, Debug)]
@@ -89,43 +86,12 @@ impl Management {
         why: String,
         by: &Client,
     ) -> Result<(Signal, Revision), ManageError> {
-        check_reason(&why)?;
+        reason::check(&why, "say why the signal no longer counts")?;
         let cleared = Cleared { by: by.id.clone(), at: self.clock.now(), why };
         let ended = self.store.clear_signal(id, &cleared).await?;
         let (signal, revision) =
             ended.ok_or_else(|| ManageError::NotFound { what: "signal", name: id.to_string() })?;
         tracing::info!(signal = %signal.id, by = %by.id, "signal cleared");
         Ok((signal, self.settle(revision).await))
-    }
-}
-
-/// The reason goes into the signal's row and to every replica, and people read it: it is as short and plain as the
-/// evidence of a signal.
-fn check_reason(why: &str) -> Result<(), ManageError> {
-    if why.trim().is_empty() {
-        return Err(ManageError::invalid("reason", "say why the signal no longer counts"));
-    }
-    if why.len() > MAX_REASON || why.chars().any(char::is_control) {
-        let rule = format!("use at most {MAX_REASON} bytes and no control characters");
-        return Err(ManageError::invalid("reason", rule));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_short_and_plain_and_not_empty() {
-        assert!(check_reason("the owner confirmed it").is_ok());
-        assert!(check_reason(&"x".repeat(MAX_REASON)).is_ok());
-        for bad in ["", "  ", "one\ntwo", "\u{1b}[2J", &"x".repeat(MAX_REASON + 1), &"\u{e9}".repeat(251)] {
-            let Err(ManageError::Invalid { field, why }) = check_reason(bad) else {
-                panic!("{bad:?} passed")
-            };
-            assert_eq!(field, "reason");
-            assert!(!why.contains("xxx"), "a long reason is not sent back");
-        }
     }
 }

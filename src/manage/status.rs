@@ -8,7 +8,7 @@ use crate::model::{BundleDigest, DomainId, Revision, Timestamp};
 use crate::store::Replica;
 
 /// A replica that was not seen for this long counts as gone.
-const REPLICA_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const REPLICA_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What one replica serves.
 #[derive(Clone, Debug)]

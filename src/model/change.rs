@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::directory::DirectoryChange;
 use super::revision::Revision;
+use super::revocation::Revocation;
 use super::signal::Signal;
 
 /// One committed write, at its place in the commit order.
@@ -21,6 +23,10 @@ pub enum ChangeBody {
     Signal(Signal),
     /// Created or revoked.
     Client(Client),
+    /// Made or taken back: see its fields.
+    Revocation(Revocation),
+    /// An entry of the directory, put or deleted.
+    Principal(DirectoryChange),
     /// Something that this version cannot read: it has no such noun, or knows it in another shape. It is only read
     /// from a store and never written; who meets it knows that something changed, and not what.
     #[serde(skip)]
@@ -32,6 +38,8 @@ impl ChangeBody {
         match self {
             Self::Signal(_) => "signal",
             Self::Client(_) => "client",
+            Self::Revocation(_) => "revocation",
+            Self::Principal(_) => "principal",
             Self::Unknown { noun } => noun,
         }
     }

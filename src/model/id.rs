@@ -196,6 +196,10 @@ uuid_id!(
     /// One recorded signal.
     SignalId, "signal id"
 );
+uuid_id!(
+    /// One revocation.
+    RevocationId, "revocation id"
+);
 
 #[cfg(test)]
 mod tests {

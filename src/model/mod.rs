@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod credential;
 pub mod decision;
+pub mod directory;
 pub mod duration;
 pub mod endpoint;
 pub mod id;
@@ -19,6 +20,7 @@ pub mod query;
 pub mod rate;
 pub mod record;
 pub mod revision;
+pub mod revocation;
 pub mod risk;
 pub mod signal;
 
@@ -30,10 +32,13 @@ pub use credential::{Credential, Secret};
 pub use decision::{
     Challenge, CredentialFault, Decision, Effect, Explanation, Obligation, Reason, RequestFault,
 };
+pub use directory::{DirectoryChange, DirectoryEntry, Expected};
 pub use endpoint::{
     Api, ApiMode, Endpoint, EndpointState, Located, Scheme, SecurityAlternative, Sensitivity,
 };
-pub use id::{ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, PolicyId, SignalId};
+pub use id::{
+    ApiId, ClientId, DecisionId, DomainId, EndpointId, IssuerAlias, PolicyId, RevocationId, SignalId,
+};
 pub use page::{Page, PageRequest};
 pub use prepared::Prepared;
 pub use principal::{Principal, PrincipalId, PrincipalKind, TokenFacts, TokenKind};
@@ -41,5 +46,6 @@ pub use query::{ApiCall, CedarQuestion, DeviceFacts, EntityRef, Query, Question}
 pub use rate::{Rate, Rates};
 pub use record::{Record, RecordFilter, Refusals};
 pub use revision::Revision;
+pub use revocation::{Revocation, RevocationFilter, RevocationTarget, Undone};
 pub use risk::{Risk, RiskFlags, RiskLevel, RiskReason};
 pub use signal::{NewSignal, Signal, SignalFilter, SignalLife, Subject};

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::Timestamp;
 use super::id::{InvalidId, IssuerAlias};
 use super::prepared::Prepared;
@@ -32,7 +34,8 @@ impl PrincipalKind {
 /// A principal's name: its kind and `<issuer alias>/<subject>`. Written `User::dev/alice`.
 ///
 /// Two issuers never share a principal, because the alias is part of the id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PrincipalId {
     pub kind: PrincipalKind,
     /// As it is written.
@@ -93,6 +96,20 @@ impl FromStr for PrincipalId {
         let unfit =
             subject.is_empty() || value.len() > Self::MAX_LENGTH || subject.chars().any(char::is_control);
         if unfit { Err(bad()) } else { Ok(Self::new(kind, &issuer, subject)) }
+    }
+}
+
+impl TryFrom<String> for PrincipalId {
+    type Error = InvalidId;
+
+    fn try_from(value: String) -> Result<Self, InvalidId> {
+        value.parse()
+    }
+}
+
+impl From<PrincipalId> for String {
+    fn from(id: PrincipalId) -> String {
+        id.as_str().to_owned()
     }
 }
 
@@ -162,6 +179,8 @@ pub struct Principal {
     pub prepared: Prepared,
     /// The subjects that signals may be about, made ready once.
     pub subjects: Prepared,
+    /// The same principal with what the directory knows of it, made ready once.
+    pub in_directory: Prepared,
 }
 
 impl Principal {
@@ -177,6 +196,7 @@ impl Principal {
             token: None,
             prepared: Prepared::default(),
             subjects: Prepared::default(),
+            in_directory: Prepared::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
-use crate::model::{Page, PageRequest, RecordFilter, SignalFilter};
+use crate::model::{Page, PageRequest, RecordFilter, RevocationFilter, SignalFilter};
 
 const NAME_LENGTH: usize = 8;
 
@@ -21,6 +21,15 @@ pub(super) struct Cursor([u8; NAME_LENGTH]);
 impl Cursor {
     pub(super) fn clients() -> Self {
         Self::named("clients", &[])
+    }
+
+    pub(super) fn principals() -> Self {
+        Self::named("principals", &[])
+    }
+
+    pub(super) fn revocations(filter: &RevocationFilter) -> Self {
+        let target = filter.target.as_ref().map(ToString::to_string);
+        Self::named("revocations", &[target, filter.include_undone.then(String::new)])
     }
 
     pub(super) fn refusals() -> Self {

@@ -16,7 +16,9 @@ mod decisions;
 pub mod embedded;
 mod feed;
 pub mod postgres;
+mod principals;
 mod replicas;
+mod revocations;
 mod schema;
 mod signals;
 mod trouble;
@@ -29,7 +31,9 @@ pub use clients::Clients;
 pub use config::{Config, Location};
 pub use decisions::{Decisions, StoredRecord};
 pub use feed::Feed;
+pub use principals::Principals;
 pub use replicas::{Replica, Replicas};
+pub use revocations::Revocations;
 pub use signals::{RecordedSignal, Signals};
 
 /// What can go wrong in a store, by what a caller would do about it.
@@ -57,6 +61,9 @@ pub enum StoreError {
     /// Something with this name is there already.
     #[error("{what} `{name}` exists already")]
     AlreadyExists { what: &'static str, name: String },
+    /// Somebody else changed it meanwhile, or it is not there as it was expected to be.
+    #[error("{what} `{name}` is not as it was expected to be")]
+    Conflict { what: &'static str, name: String },
     /// A page token that this store did not make for this list.
     #[error("the page token is not one that this list returned; start again without it")]
     InvalidPageToken,
@@ -68,7 +75,9 @@ pub enum StoreError {
 
 /// Everything a replica needs of a database.
 #[async_trait]
-pub trait Store: Clients + Signals + Decisions + Feed + Replicas + Send + Sync + 'static {
+pub trait Store:
+    Clients + Signals + Revocations + Principals + Decisions + Feed + Replicas + Send + Sync + 'static
+{
     /// `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

@@ -107,6 +107,45 @@ async fn a_recorded_signal_revokes_until_it_is_cleared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_revoked_and_the_revocation_undone() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let shell = Shell::of(&app);
+    let token = shell.token().await;
+    let check = ["check", "GET", ORDER, "--token", &token];
+    assert_eq!(shell.json(&check).await["effect"], "allow");
+    let made = shell.json(&["revoke", "session", "dev/s-1", "--reason", "the laptop was stolen"]).await;
+    assert_eq!((&made["acknowledged"], &made["pending"]), (&1.into(), &Value::Array(Vec::new())));
+    assert_eq!(shell.json(&check).await["reason"], "revoked");
+    let id = made["revocation"]["revocation_id"].as_str().unwrap();
+    assert_eq!(shell.json(&["revocation", "list"]).await["items"][0]["revocation_id"], id);
+    let undone = shell.run(&["revocation", "undo", id, "--reason", "it was another laptop"]).await;
+    assert!(undone.stdout.contains("on every live replica (1)"), "{}{}", undone.stdout, undone.stderr);
+    assert_eq!(shell.json(&check).await["effect"], "allow");
+    assert_eq!(shell.json(&["revocation", "get", id]).await["undo_reason"], "it was another laptop");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_principal_is_disabled_and_enabled_and_its_roles_stay() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let shell = Shell::of(&app);
+    let token = shell.token().await;
+    let (check, alice) = (["check", "GET", ORDER, "--token", &token], "User::dev/alice");
+    shell.json(&["principal", "set", alice, "--role", "manager", "--tag", "team=blue"]).await;
+    shell.json(&["principal", "disable", alice, "--note", "left on Monday"]).await;
+    assert_eq!(shell.json(&check).await["reason"], "principal_disabled");
+    let enabled = shell.json(&["principal", "enable", alice]).await;
+    let principal = &enabled["principal"];
+    assert_eq!((&principal["roles"][0], &principal["tags"]["team"][0]), (&"manager".into(), &"blue".into()));
+    assert_eq!((&principal["active"], &principal["note"]), (&true.into(), &"left on Monday".into()));
+    assert_eq!(shell.json(&check).await["effect"], "allow");
+    assert_eq!(shell.json(&["principal", "list"]).await["items"][0]["principal_id"], alice);
+    shell.json(&["principal", "delete", alice]).await;
+    assert!(shell.run(&["principal", "get", alice]).await.stderr.contains("not_found"));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_client_asks_with_its_key_until_it_is_revoked() {
     let app = TestApp::start(Backend::Sqlite).await;
     let shell = Shell::of(&app);

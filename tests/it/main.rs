@@ -22,6 +22,8 @@ mod invariants;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod principals;
+#[cfg(test)]
 mod python;
 #[cfg(test)]
 mod rates;
@@ -31,6 +33,8 @@ mod refusals;
 mod reload;
 #[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod revocation;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

@@ -21,13 +21,30 @@ const ROLES: [Role; 6] =
     [Role::Gateway, Role::Sensor, Role::Analyst, Role::Auditor, Role::Author, Role::Administrator];
 
 /// Who may call what. Written here a second time on purpose: a change of rights must be made twice.
-const CASES: [(&str, &[Role]); 15] = [
+const CASES: [(&str, &[Role]); 23] = [
     ("deodar.decision.v1.DecisionService/Check", &[Role::Gateway]),
     ("deodar.decision.v1.DecisionService/BatchCheck", &[Role::Gateway]),
     ("deodar.decision.v1.DecisionService/StreamCheck", &[Role::Gateway]),
     ("deodar.manage.v1.SignalService/RecordSignals", &[Role::Sensor, Role::Analyst, Role::Administrator]),
     ("deodar.manage.v1.SignalService/ListSignals", &[Role::Analyst, Role::Auditor, Role::Administrator]),
     ("deodar.manage.v1.SignalService/ClearSignal", &[Role::Analyst, Role::Administrator]),
+    ("deodar.manage.v1.RevocationService/CreateRevocation", &[Role::Analyst, Role::Administrator]),
+    (
+        "deodar.manage.v1.RevocationService/GetRevocation",
+        &[Role::Analyst, Role::Auditor, Role::Administrator],
+    ),
+    (
+        "deodar.manage.v1.RevocationService/ListRevocations",
+        &[Role::Analyst, Role::Auditor, Role::Administrator],
+    ),
+    ("deodar.manage.v1.RevocationService/DeleteRevocation", &[Role::Analyst, Role::Administrator]),
+    ("deodar.manage.v1.PrincipalService/GetPrincipal", &[Role::Analyst, Role::Auditor, Role::Administrator]),
+    (
+        "deodar.manage.v1.PrincipalService/ListPrincipals",
+        &[Role::Analyst, Role::Auditor, Role::Administrator],
+    ),
+    ("deodar.manage.v1.PrincipalService/PutPrincipal", &[Role::Administrator]),
+    ("deodar.manage.v1.PrincipalService/DeletePrincipal", &[Role::Administrator]),
     ("deodar.manage.v1.RiskService/GetRisk", &[Role::Analyst, Role::Auditor, Role::Administrator]),
     ("deodar.manage.v1.ClientService/CreateClient", &[Role::Administrator]),
     ("deodar.manage.v1.ClientService/GetClient", &[Role::Administrator]),

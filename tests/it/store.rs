@@ -5,7 +5,9 @@ use crate::support::store::{Backend, TestStore};
 mod clients;
 mod decisions;
 mod feed;
+mod principals;
 mod replicas;
+mod revocations;
 mod schema;
 mod signals;
 

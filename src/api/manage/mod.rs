@@ -1,7 +1,9 @@
 //! The management door: `deodar.manage.v1`, one file for each noun.
 
 mod clients;
+mod principals;
 mod records;
+mod revocations;
 mod risk;
 mod signals;
 mod system;

@@ -11,7 +11,9 @@
 mod clients;
 mod decisions;
 mod feed;
+mod principals;
 mod replicas;
+mod revocations;
 mod schema;
 mod signals;
 mod write;

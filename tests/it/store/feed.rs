@@ -47,6 +47,8 @@ async fn ids_after(store: &Arc<dyn Store>, after: Revision) -> Vec<String> {
     let id = |body| match body {
         ChangeBody::Client(client) => client.id.to_string(),
         ChangeBody::Signal(signal) => signal.id.to_string(),
+        ChangeBody::Revocation(revocation) => revocation.id.to_string(),
+        ChangeBody::Principal(change) => change.principal.to_string(),
         ChangeBody::Unknown { noun } => format!("unknown {noun}"),
     };
     changes.into_iter().map(|change| id(change.body)).collect()
