@@ -36,7 +36,10 @@ async fn reason(
     question: pb::question::Kind,
 ) -> String {
     let request = pb::CheckRequest {
-        credentials: credential.into_iter().map(|kind| pb::Credential { kind: Some(kind), ..pb::Credential::default() }).collect(),
+        credentials: credential
+            .into_iter()
+            .map(|kind| pb::Credential { kind: Some(kind), ..pb::Credential::default() })
+            .collect(),
         question: Some(pb::Question { kind: Some(question) }),
         ..pb::CheckRequest::default()
     };
