@@ -122,6 +122,7 @@ mod tests {
             not_before: begin.map(Timestamp::from_seconds),
             expires_at: Timestamp::from_seconds(end),
             leeway: Duration::from_secs(leeway),
+            max_age: Duration::from_secs(1_000),
         }
     }
 

@@ -26,6 +26,11 @@ impl ClaimPath {
         &self.text
     }
 
+    /// The name at the top of the token.
+    pub(super) fn first(&self) -> &str {
+        self.segments.first().map(String::as_str).unwrap_or_default()
+    }
+
     /// The claim, if it is there. Only objects are entered: a number is a name here, never an index.
     pub(super) fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let (last, path) = self.segments.split_last()?;

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::binding;
 use super::claim_path::ClaimPath;
-use super::grant::Grant;
 use super::issuer::Issuer;
 use super::jwt::{Registered, numeric_date};
 use super::lifetime::Lifetime;
+use super::memberships;
 use super::refusal::{IdentityRefusal, excerpt};
 use crate::model::{Prepared, Principal, PrincipalId, PrincipalKind, Timestamp, TokenFacts, TokenKind};
 
@@ -57,8 +57,8 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
         id: PrincipalId::new(principal_kind, &issuer.alias, &subject),
         tenant: tenant(claims, issuer, &mut dropped)?,
         active: true,
-        roles: granted("role", claims, &issuer.claims.roles, &issuer.may_assert.roles, &mut dropped)?,
-        groups: granted("group", claims, &issuer.claims.groups, &issuer.may_assert.groups, &mut dropped)?,
+        roles: memberships::roles(claims, issuer, &mut dropped)?,
+        groups: memberships::groups(claims, issuer, &mut dropped)?,
         tags: tags(claims, &issuer.claims.tags)?,
         token: Some(facts(token, kind, client_id)?),
         prepared: Prepared::default(),
@@ -82,7 +82,7 @@ fn facts(
         kind,
         client_id,
         audience: registered.audience.iter().cloned().collect(),
-        scopes: scopes(claims, &issuer.claims.scopes)?,
+        scopes: scopes(claims, issuer)?,
         issued_at: lifetime.issued_at,
         expires_at: lifetime.expires_at,
         auth_time: auth_time(claims, lifetime)?,
@@ -136,30 +136,9 @@ fn tenant(
     Ok(None)
 }
 
-/// The values of these claims that the issuer may assert; the others are noted.
-fn granted(
-    what: &str,
-    claims: &Claims,
-    paths: &[ClaimPath],
-    grant: &Grant,
-    dropped: &mut Vec<String>,
-) -> Result<BTreeSet<String>, IdentityRefusal> {
-    let mut kept = BTreeSet::new();
-    for path in paths {
-        for value in names(claims, path)? {
-            if grant.covers(&value) {
-                kept.insert(value);
-            } else {
-                dropped.push(format!("{what} {} is not granted to this issuer", excerpt(&value)));
-            }
-        }
-    }
-    Ok(kept)
-}
-
-fn scopes(claims: &Claims, paths: &[ClaimPath]) -> Result<BTreeSet<String>, IdentityRefusal> {
+fn scopes(claims: &Claims, issuer: &Issuer) -> Result<BTreeSet<String>, IdentityRefusal> {
     let mut scopes = BTreeSet::new();
-    for path in paths {
+    for path in &issuer.claims.scopes {
         match path.find(claims) {
             // RFC 6749 section 3.3: separated by spaces.
             Some(Value::String(text)) => {
@@ -177,6 +156,10 @@ fn scopes(claims: &Claims, paths: &[ClaimPath]) -> Result<BTreeSet<String>, Iden
                 }
             }
         }
+    }
+    let max = issuer.claims.max_scopes;
+    if scopes.len() > max {
+        return Err(IdentityRefusal::malformed(format!("{} scopes; at most {max} are read", scopes.len())));
     }
     Ok(scopes)
 }
@@ -231,7 +214,7 @@ fn name(claims: &Claims, claim: &str) -> Result<Option<String>, IdentityRefusal>
 }
 
 /// A string as a set of one, a list of strings, or nothing.
-fn names(claims: &Claims, path: &ClaimPath) -> Result<BTreeSet<String>, IdentityRefusal> {
+pub(super) fn names(claims: &Claims, path: &ClaimPath) -> Result<BTreeSet<String>, IdentityRefusal> {
     let wanted = || wrong(path.as_str(), "a string or a list of strings");
     match path.find(claims) {
         None => Ok(BTreeSet::new()),
@@ -253,6 +236,6 @@ fn fit(claim: &str, value: &str, max_bytes: usize) -> Result<String, IdentityRef
     Ok(value.to_owned())
 }
 
-fn wrong(claim: &str, wanted: &str) -> IdentityRefusal {
+pub(super) fn wrong(claim: &str, wanted: &str) -> IdentityRefusal {
     IdentityRefusal::malformed(format!("the claim `{claim}` must be {wanted}"))
 }

@@ -3,6 +3,7 @@
 //! Every default is the narrow one. An audience cannot be left out, because a check that is skipped when nobody
 //! configured it is a check that is skipped. What the types cannot hold is checked in `issuer.rs`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::claim_path::ClaimPath;
 use super::dpop_config::{DpopConfig, SenderConstrained};
 use super::grant::MayAssert;
 use super::revocation::RevocationConfig;
+use super::shared_key::SharedKeyConfig;
 use crate::model::{IssuerAlias, duration};
 
 /// Settings of identity.
@@ -68,7 +70,7 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// A token must name at least one of these in `aud`; may not be empty.
     pub audiences: Vec<String>,
-    /// The algorithms its tokens may use. Never HMAC.
+    /// The algorithms its tokens may use, all of them with public keys. Leave it out beside `shared_key`.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
     /// A file with its key set (RFC 7517), relative to the configuration file. Give this or `jwks`.
@@ -80,6 +82,9 @@ pub struct IssuerConfig {
     /// Not supported by this version; named here so that it is refused with an explanation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
+    /// A secret instead of public keys (HMAC), for an issuer that has nothing better. Never together with key sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_key: Option<SharedKeyConfig>,
     /// How far the issuer's clock and ours may disagree; at most `5m`.
     #[serde(default = "default_leeway", with = "duration")]
     #[schemars(with = "String")]
@@ -88,6 +93,10 @@ pub struct IssuerConfig {
     #[serde(default = "default_max_lifetime", with = "duration")]
     #[schemars(with = "String")]
     pub max_lifetime: Duration,
+    /// The longest time since `iat`; an older token counts as expired, however long it was meant to live.
+    #[serde(default = "default_max_lifetime", with = "duration")]
+    #[schemars(with = "String")]
+    pub max_age: Duration,
     /// The `typ` a token may carry, with or without `application/`, in any case. `JWT` also admits tokens without
     /// `typ`: for issuers that do not follow RFC 9068.
     #[serde(default = "default_token_types")]
@@ -117,8 +126,10 @@ impl IssuerConfig {
             jwks_file: None,
             jwks: None,
             jwks_url: None,
+            shared_key: None,
             leeway: default_leeway(),
             max_lifetime: default_max_lifetime(),
+            max_age: default_max_lifetime(),
             token_types: default_token_types(),
             required_claims: default_required_claims(),
             sender_constrained: SenderConstrained::default(),
@@ -136,8 +147,25 @@ pub struct ClaimsConfig {
     pub scopes: Vec<ClaimPath>,
     /// Roles: a string (one role) or an array.
     pub roles: Vec<ClaimPath>,
+    /// Roles by client, as Keycloak writes them: `resource_access` holds an object for each client, and in it the list
+    /// `roles`. Each becomes the role `<client>:<role>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_roles: Option<ClaimPath>,
+    /// Other names for roles, by the name in the token. What the issuer may assert is about the other name.
+    pub role_names: BTreeMap<String, String>,
+    /// The most roles of one token; one with more is refused, because a part of them is not the whole.
+    pub max_roles: usize,
     /// Groups: a string (one group) or an array.
     pub groups: Vec<ClaimPath>,
+    /// Other names for groups, by the name in the token; for issuers whose groups are numbers or UUIDs.
+    pub group_names: BTreeMap<String, String>,
+    /// The most groups of one token; one with more is refused.
+    pub max_groups: usize,
+    /// What becomes of a token that says its roles or groups are kept elsewhere because they are too many
+    /// (`_claim_names`, `hasgroups`), where the issuer may assert any.
+    pub overage: Overage,
+    /// The most scopes of one token; one with more is refused.
+    pub max_scopes: usize,
     /// The tenant: a string.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<ClaimPath>,
@@ -155,13 +183,30 @@ impl Default for ClaimsConfig {
         Self {
             scopes: vec![ClaimPath::top_level("scope"), ClaimPath::top_level("scp")],
             roles: vec![ClaimPath::top_level("roles")],
+            client_roles: None,
+            role_names: BTreeMap::new(),
+            max_roles: 256,
             groups: vec![ClaimPath::top_level("groups")],
+            group_names: BTreeMap::new(),
+            max_groups: 256,
+            overage: Overage::Refuse,
+            max_scopes: 256,
             tenant: None,
             client_id: vec![ClaimPath::top_level("client_id"), ClaimPath::top_level("azp")],
             tags: Vec::new(),
             workload: WorkloadRule::default(),
         }
     }
+}
+
+/// What becomes of a token whose list of groups or roles is kept elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overage {
+    /// It is refused: a `forbid` on a group that cannot be seen would be passed by.
+    Refuse,
+    /// It is accepted as if it had none but those it holds, with a note in the record.
+    Ignore,
 }
 
 /// How a client acting for itself (client credentials) is told from a user; either sign is enough.
@@ -183,7 +228,7 @@ impl Default for WorkloadRule {
     }
 }
 
-fn default_algorithms() -> Vec<Algorithm> {
+pub(super) fn default_algorithms() -> Vec<Algorithm> {
     vec![Algorithm::EdDsa, Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::Ps256]
 }
 

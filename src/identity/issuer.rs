@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::algorithm::Algorithm;
 use super::claim_path::ClaimPath;
-use super::config::{ClaimsConfig, IssuerConfig};
+use super::config::{ClaimsConfig, IssuerConfig, default_algorithms};
 use super::dpop_config::SenderConstrained;
 use super::grant::{Grant, MayAssert};
 use super::jwks::{JwksError, KeySet};
 use super::jwt::normal_type;
+use super::shared_key::SharedKey;
 use crate::model::IssuerAlias;
 
 /// Why the configured issuers cannot be used.
@@ -54,8 +55,11 @@ pub(super) struct Issuer {
     pub audiences: Vec<String>,
     pub algorithms: Vec<Algorithm>,
     pub keys: KeySet,
+    /// Instead of `keys` and `algorithms`, which are empty then.
+    pub shared_key: Option<SharedKey>,
     pub leeway: Duration,
     pub max_lifetime: Duration,
+    pub max_age: Duration,
     /// Normalised: see [`normal_type`].
     pub token_types: Vec<String>,
     pub required_claims: Vec<ClaimPath>,
@@ -67,7 +71,10 @@ pub(super) struct Issuer {
 impl Issuer {
     /// Checks the settings and reads the keys; relative files are looked for in `base_dir`.
     pub(super) fn build(config: &IssuerConfig, base_dir: &Path) -> Result<Self, IdentityError> {
-        let problem = check_names(config).or_else(|| check_rules(config));
+        let problem = check_names(config)
+            .or_else(|| check_shared_key(config))
+            .or_else(|| check_rules(config))
+            .or_else(|| check_names_for_members(&config.claims));
         if let Some(problem) = problem {
             return Err(IdentityError::Settings { alias: config.alias.clone(), problem });
         }
@@ -75,10 +82,13 @@ impl Issuer {
             alias: config.alias.clone(),
             issuer: config.issuer.clone(),
             audiences: config.audiences.clone(),
-            algorithms: config.algorithms.clone(),
+            // INVARIANT: algorithms with public keys, or a shared key; never both.
+            algorithms: if config.shared_key.is_some() { Vec::new() } else { config.algorithms.clone() },
             keys: read_keys(config, base_dir)?,
+            shared_key: read_shared_key(config, base_dir)?,
             leeway: config.leeway,
             max_lifetime: config.max_lifetime,
+            max_age: config.max_age,
             token_types: config.token_types.iter().map(|kind| normal_type(kind)).collect(),
             required_claims: config.required_claims.clone(),
             sender_constrained: config.sender_constrained,
@@ -91,7 +101,11 @@ impl Issuer {
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.keys.warnings().to_vec();
         let usable = |algorithm: &Algorithm| self.keys.select(None, *algorithm).is_ok();
-        if !self.algorithms.iter().any(usable) {
+        if self.shared_key.is_some() {
+            warnings.push(
+                "its key is shared: whoever has it, this server included, can make its tokens".to_owned(),
+            );
+        } else if !self.algorithms.iter().any(usable) {
             warnings
                 .push("none of its keys fits one of its algorithms: every token will be refused".to_owned());
         }
@@ -117,8 +131,24 @@ fn check_names(config: &IssuerConfig) -> Option<String> {
     None
 }
 
+/// Two kinds of key in one issuer would let a token choose between them.
+fn check_shared_key(config: &IssuerConfig) -> Option<String> {
+    config.shared_key.as_ref()?;
+    if config.jwks_file.is_some() || config.jwks.is_some() || config.jwks_url.is_some() {
+        return Some("give `shared_key` or public keys, not both".to_owned());
+    }
+    let untouched = config.algorithms.is_empty() || config.algorithms == default_algorithms();
+    (!untouched).then(|| "`algorithms` is for public keys; leave it out beside `shared_key`".to_owned())
+}
+
+fn check_names_for_members(claims: &ClaimsConfig) -> Option<String> {
+    let unfit = |name: &&String| name.is_empty() || name.len() > 255 || name.chars().any(char::is_control);
+    let bad = claims.role_names.values().chain(claims.group_names.values()).find(unfit)?;
+    Some(format!("`claims.role_names` or `claims.group_names` gives the name `{}`", bad.escape_debug()))
+}
+
 fn check_rules(config: &IssuerConfig) -> Option<String> {
-    if config.algorithms.is_empty() {
+    if config.algorithms.is_empty() && config.shared_key.is_none() {
         return Some("`algorithms` must name at least one algorithm".to_owned());
     }
     if config.leeway > MAX_LEEWAY {
@@ -126,6 +156,9 @@ fn check_rules(config: &IssuerConfig) -> Option<String> {
     }
     if config.max_lifetime.is_zero() {
         return Some("`max_lifetime` must be longer than nothing".to_owned());
+    }
+    if config.max_age.is_zero() {
+        return Some("`max_age` must be longer than nothing".to_owned());
     }
     if config.token_types.iter().any(|kind| kind.trim().is_empty()) || config.token_types.is_empty() {
         return Some("`token_types` must name at least one type, for example `at+jwt`".to_owned());
@@ -149,6 +182,9 @@ fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySet, IdentityE
             "`jwks_url` is not supported by this version; save the key set to a file and name it in `jwks_file`",
         ));
     }
+    if config.shared_key.is_some() {
+        return Ok(KeySet::none());
+    }
     match (&config.jwks_file, &config.jwks) {
         (Some(file), None) => read_key_file(config, &base_dir.join(file)),
         (None, Some(inline)) => read_inline(inline).map_err(|source| IdentityError::Keys {
@@ -159,6 +195,12 @@ fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySet, IdentityE
         (Some(_), Some(_)) => Err(settings("give `jwks_file` or `jwks`, not both")),
         (None, None) => Err(settings("needs keys: give `jwks_file` or `jwks`")),
     }
+}
+
+fn read_shared_key(config: &IssuerConfig, base_dir: &Path) -> Result<Option<SharedKey>, IdentityError> {
+    let Some(shared) = &config.shared_key else { return Ok(None) };
+    let failed = |problem| IdentityError::Settings { alias: config.alias.clone(), problem };
+    SharedKey::read(shared, base_dir).map(Some).map_err(failed)
 }
 
 fn read_key_file(config: &IssuerConfig, path: &Path) -> Result<KeySet, IdentityError> {
@@ -218,6 +260,10 @@ mod tests {
         assert!(problem(|c| c.algorithms.clear()).contains("algorithms"));
         assert!(problem(|c| c.leeway = Duration::from_secs(301)).contains("leeway"));
         assert!(problem(|c| c.max_lifetime = Duration::ZERO).contains("max_lifetime"));
+        assert!(problem(|c| c.max_age = Duration::ZERO).contains("max_age"));
+        assert!(
+            problem(|c| c.claims.role_names = [("a".into(), String::new())].into()).contains("role_names")
+        );
         assert!(problem(|c| c.token_types.clear()).contains("token_types"));
         assert!(problem(|c| c.token_types.push("application/DPoP+JWT".into())).contains("DPoP"));
         assert!(problem(|c| c.claims.workload.values.push("x".into())).contains("workload"));
@@ -230,6 +276,31 @@ mod tests {
         assert!(problem(|c| c.jwks_file = Some("k.json".into())).contains("not both"));
         assert!(problem(|c| c.jwks = Some(Value::from("{\"keys\":[],\"keys\":[]}"))).contains("twice"));
         assert!(problem(|c| c.jwks = Some(Value::from(7))).contains("`keys`"));
+    }
+
+    #[test]
+    fn a_shared_key_stands_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("secret"), "A".repeat(43)).unwrap();
+        let mut config = config();
+        let keys = config.jwks.take();
+        let algorithm = crate::identity::MacAlgorithm::Hs256;
+        config.shared_key = Some(crate::identity::SharedKeyConfig { algorithm, file: "secret".into() });
+        let issuer = Issuer::build(&config, dir.path()).unwrap();
+        assert!(issuer.algorithms.is_empty() && issuer.keys.is_empty());
+        assert!(issuer.warnings()[0].contains("shared"));
+        let refused = |change: &dyn Fn(&mut IssuerConfig)| {
+            let mut config = config.clone();
+            change(&mut config);
+            Issuer::build(&config, dir.path()).unwrap_err().to_string()
+        };
+        assert!(refused(&|c| c.jwks.clone_from(&keys)).contains("not both"));
+        assert!(refused(&|c| c.jwks_file = Some("k".into())).contains("not both"));
+        assert!(refused(&|c| c.jwks_url = Some("https://k".into())).contains("not both"));
+        assert!(refused(&|c| c.algorithms = vec![Algorithm::Rs256]).contains("`algorithms`"));
+        assert!(refused(&|c| c.shared_key.as_mut().unwrap().file = "none".into()).contains("cannot be read"));
+        fs::write(dir.path().join("secret"), "A".repeat(42)).unwrap();
+        assert!(refused(&|_| ()).contains("too short"));
     }
 
     #[test]

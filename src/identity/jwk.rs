@@ -71,9 +71,9 @@ impl Key {
     }
 
     /// Whether the signature (base64url) over the message was made with this key and algorithm.
-    pub(super) fn verifies(&self, message: &str, signature: &str, algorithm: Algorithm) -> bool {
+    pub(super) fn verifies(&self, message: impl AsRef<[u8]>, signature: &str, algorithm: Algorithm) -> bool {
         let verified =
-            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.material, algorithm.backend());
+            jsonwebtoken::crypto::verify(signature, message.as_ref(), &self.material, algorithm.backend());
         verified.unwrap_or(false)
     }
 }
@@ -184,6 +184,7 @@ impl Shape {
             Self::Ed25519 => {
                 let x = sized(members, "x", 32)?;
                 check_point(&ED25519, &x)?;
+                check_order(&x)?;
                 Ok(DecodingKey::from_ed_der(&x))
             }
         }
@@ -237,6 +238,29 @@ fn check_point(curve: &'static dyn VerificationAlgorithm, point: &[u8]) -> Resul
     ParsedPublicKey::new(curve, point).map(drop).map_err(|_| "its point is not on its curve".to_owned())
 }
 
+/// The points of Ed25519 whose order divides 8, with the bit of the sign left out: one signature with such a key fits
+/// many messages. The last two are other spellings of the first two.
+const SMALL_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+fn check_order(point: &[u8]) -> Result<(), String> {
+    let mut unsigned = point.to_vec();
+    if let Some(last) = unsigned.last_mut() {
+        *last &= 0x7f;
+    }
+    if SMALL_ORDER.contains(&hex::encode(unsigned).as_str()) {
+        return Err("its point is of small order".to_owned());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -275,6 +299,7 @@ mod tests {
             (changed("x", json!("AAAA")), "32 bytes"),
             (changed("x", json!("A===")), "base64url"),
             (changed("key_ops", json!("verify")), "key_ops"),
+            (changed("x", json!(encode_base64url([0; 32]))), "small order"),
             (json!({ "kty": "RSA", "n": short, "e": "AQAB" }), "2040 bits"),
             (json!({ "kty": "RSA", "n": encode_base64url([0; 256]), "e": "AQAB" }), "zero byte"),
             (json!({ "kty": "RSA", "n": encode_base64url([0xff; 256]), "e": "Ag" }), "exponent"),

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::json::{JsonFault, parse_object};
+use super::json::{JsonFault, encode_base64url, parse_object};
 use super::jwk::{Key, Unfit};
 use super::refusal::{IdentityRefusal, excerpt};
 use crate::model::CredentialFault;
@@ -71,6 +71,26 @@ impl KeySet {
             return Err(JwksError::NoUsableKey(why));
         }
         Ok(Self { keys, warnings })
+    }
+
+    /// No keys at all: for an issuer that has none.
+    pub(super) const fn none() -> Self {
+        Self { keys: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Whether the signature over the message was made with this key of the set, or with any where `kid` is absent: what a
+    /// token's signature is held to, for tests with vectors that are no tokens.
+    #[doc(hidden)]
+    pub fn verifies(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let signature = encode_base64url(signature);
+        let keys = self.select(kid, algorithm).unwrap_or_default();
+        keys.iter().any(|key| key.verifies(message, &signature, algorithm))
     }
 
     /// The keys that were left out, and why.

@@ -7,10 +7,13 @@
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
+use super::checks::{Check, Watch};
 use super::compact::Compact;
 use super::issuer::Issuer;
+use super::jwk::Key;
 use super::lifetime::Lifetime;
 use super::refusal::{IdentityRefusal, excerpt};
+use super::shared_key::SharedKey;
 use crate::model::{CredentialFault, Timestamp};
 
 /// The claims that every token has the same use for, typed; nothing in them is believed before [`verify`].
@@ -44,23 +47,46 @@ pub(super) fn verify(
     registered: &Registered,
     issuer: &Issuer,
     now: Timestamp,
+    watch: &mut impl Watch,
 ) -> Result<Lifetime, IdentityRefusal> {
-    let algorithm = check_algorithm(token, issuer)?;
-    check_type(token, issuer)?;
-    check_signature(token, issuer, algorithm)?;
-    let lifetime = lifetime(registered, issuer)?;
-    lifetime.check(now)?;
-    lifetime.check_length(issuer.max_lifetime)?;
-    check_audience(registered, issuer)?;
-    check_kind(token)?;
+    let allowed = watch.step(Check::Algorithm, check_algorithm(token, issuer))?;
+    watch.step(Check::Type, check_type(token, issuer))?;
+    let keys = watch.step(Check::Key, keys(token, issuer, allowed))?;
+    watch.step(Check::Signature, keys.check(token))?;
+    let lifetime = watch.step(Check::Time, lifetime(registered, issuer))?;
+    watch.lifetime(&lifetime);
+    watch.step(Check::Time, lifetime.check(now))?;
+    watch.step(Check::Lifetime, lifetime.check_length(issuer.max_lifetime))?;
+    watch.step(Check::Audience, check_audience(registered, issuer))?;
+    watch.step(Check::Kind, check_kind(token))?;
     Ok(lifetime)
 }
 
+/// What the issuer's settings allow a token to be verified with. A shared key goes with no other algorithm, and a public
+/// key never with this one: the token cannot cross over.
+#[derive(Clone, Copy)]
+enum Allowed<'a> {
+    Public(Algorithm),
+    Shared(&'a SharedKey),
+}
+
+/// The keys of the issuer that the token may have been signed with.
+enum Keys<'a> {
+    Public(Vec<&'a Key>, Algorithm),
+    Shared(&'a SharedKey),
+}
+
 /// The list is the issuer's configuration; the token only chooses from it (RFC 8725 sections 3.1, 3.2).
-fn check_algorithm(token: &Compact<'_>, issuer: &Issuer) -> Result<Algorithm, IdentityRefusal> {
+fn check_algorithm<'a>(token: &Compact<'_>, issuer: &'a Issuer) -> Result<Allowed<'a>, IdentityRefusal> {
     let asked = &token.header.algorithm;
-    let allowed = asked.parse().ok().filter(|algorithm| issuer.algorithms.contains(algorithm));
-    let Some(algorithm) = allowed else {
+    let allowed = match &issuer.shared_key {
+        Some(shared) => (asked == shared.algorithm.as_str()).then_some(Allowed::Shared(shared)),
+        None => {
+            let public = asked.parse().ok().filter(|algorithm| issuer.algorithms.contains(algorithm));
+            public.map(Allowed::Public)
+        }
+    };
+    let Some(allowed) = allowed else {
         let detail = format!("algorithm {} is not allowed to this issuer", excerpt(asked));
         return Err(IdentityRefusal::new(CredentialFault::AlgorithmNotAllowed, detail));
     };
@@ -68,7 +94,7 @@ fn check_algorithm(token: &Compact<'_>, issuer: &Issuer) -> Result<Algorithm, Id
     if token.signature.is_empty() {
         return Err(IdentityRefusal::malformed("the signature is missing"));
     }
-    Ok(algorithm)
+    Ok(allowed)
 }
 
 /// Explicit typing keeps other kinds of JWT out (RFC 8725 section 3.11, RFC 9068 section 4).
@@ -88,15 +114,32 @@ pub(super) fn normal_type(kind: &str) -> String {
     lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
 }
 
-fn check_signature(
+/// A shared key is the only one of its issuer, so its id (`kid`) has nothing to choose.
+fn keys<'a>(
     token: &Compact<'_>,
-    issuer: &Issuer,
-    algorithm: Algorithm,
-) -> Result<(), IdentityRefusal> {
-    let keys = issuer.keys.select(token.header.kid.as_deref(), algorithm)?;
-    if keys.iter().any(|key| key.verifies(token.signed, token.signature, algorithm)) {
-        Ok(())
-    } else {
+    issuer: &'a Issuer,
+    allowed: Allowed<'a>,
+) -> Result<Keys<'a>, IdentityRefusal> {
+    match allowed {
+        Allowed::Shared(key) => Ok(Keys::Shared(key)),
+        Allowed::Public(algorithm) => {
+            Ok(Keys::Public(issuer.keys.select(token.header.kid.as_deref(), algorithm)?, algorithm))
+        }
+    }
+}
+
+impl Keys<'_> {
+    fn check(&self, token: &Compact<'_>) -> Result<(), IdentityRefusal> {
+        let (right, algorithm) = match self {
+            Self::Shared(key) => (key.verifies(token.signed, token.signature), key.algorithm.as_str()),
+            Self::Public(keys, algorithm) => {
+                let right = |key: &&Key| key.verifies(token.signed, token.signature, *algorithm);
+                (keys.iter().any(right), algorithm.as_str())
+            }
+        };
+        if right {
+            return Ok(());
+        }
         Err(IdentityRefusal::new(CredentialFault::BadSignature, format!("no valid {algorithm} signature")))
     }
 }
@@ -108,6 +151,7 @@ fn lifetime(registered: &Registered, issuer: &Issuer) -> Result<Lifetime, Identi
         not_before: registered.not_before,
         expires_at: registered.expires_at.ok_or_else(|| missing("exp"))?,
         leeway: issuer.leeway,
+        max_age: issuer.max_age,
     })
 }
 

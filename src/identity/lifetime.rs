@@ -16,6 +16,8 @@ pub struct Lifetime {
     pub expires_at: Timestamp,
     /// How far the issuer's clock and ours may disagree.
     pub leeway: Duration,
+    /// The longest time since `issued_at`.
+    pub max_age: Duration,
 }
 
 impl Lifetime {
@@ -23,6 +25,10 @@ impl Lifetime {
     pub fn check(&self, now: Timestamp) -> Result<(), IdentityRefusal> {
         if now >= self.expires_at.plus(self.leeway) {
             let detail = format!("expired at {}", self.expires_at);
+            return Err(IdentityRefusal::new(CredentialFault::Expired, detail));
+        }
+        if now >= self.issued_at.plus(self.max_age).plus(self.leeway) {
+            let detail = format!("older than {} s, issued at {}", self.max_age.as_secs(), self.issued_at);
             return Err(IdentityRefusal::new(CredentialFault::Expired, detail));
         }
         let latest = now.plus(self.leeway);
@@ -35,6 +41,11 @@ impl Lifetime {
             return Err(IdentityRefusal::new(CredentialFault::NotYetValid, detail));
         }
         Ok(())
+    }
+
+    /// The first moment at which it is over for good.
+    pub fn end(&self) -> Timestamp {
+        self.expires_at.min(self.issued_at.plus(self.max_age)).plus(self.leeway)
     }
 
     /// Refuses a token that lives longer than `max`, or that ends before it begins.
@@ -66,6 +77,7 @@ mod tests {
             not_before: Some(at(1_010)),
             expires_at: at(1_100),
             leeway: Duration::from_secs(5),
+            max_age: Duration::from_secs(1_000),
         }
     }
 
@@ -80,6 +92,15 @@ mod tests {
         assert_eq!([fault(at(1_004)), fault(at(1_005)), fault(at(1_104))], [early, None, None]);
         assert_eq!(fault(Timestamp::from_micros(at(1_105).micros() - 1)), None);
         assert_eq!([fault(at(1_105)), fault(at(9_999))], [expired, expired]);
+    }
+
+    #[test]
+    fn an_old_token_is_over_before_its_end() {
+        let old = Lifetime { max_age: Duration::from_secs(50), ..lifetime() };
+        let fault = |now| old.check(now).err().map(|refusal| refusal.reason);
+        let expired = Some(Reason::CredentialInvalid(CredentialFault::Expired));
+        assert_eq!([fault(at(1_054)), fault(at(1_055)), fault(at(1_090))], [None, expired, expired]);
+        assert_eq!([old.end(), lifetime().end()], [at(1_055), at(1_105)]);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`), unless it is revoked (`revocation.rs`), and
 //! completed with what the deployment itself knows (`directory.rs`). A token that is bound to a key (`binding.rs`) needs
 //! proof of it each time (`dpop.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
-//! Transport is left to `api`.
+//! [`Identity::inspect`] shows the checks one by one (`checks.rs`). Transport is left to `api`.
 
 mod algorithm;
 mod binding;
 mod cache;
+mod checks;
 mod claim_path;
 mod claims;
 mod client_key;
@@ -24,11 +25,13 @@ mod jwk;
 mod jwks;
 mod jwt;
 mod lifetime;
+mod memberships;
 mod nonce;
 mod refusal;
 mod replay;
 mod revocation;
 mod shards;
+mod shared_key;
 mod sign;
 mod target;
 #[cfg(test)]
@@ -43,28 +46,32 @@ use sha2::{Digest, Sha256};
 
 pub use algorithm::Algorithm;
 pub use cache::Authenticated;
+pub use checks::{Check, Inspection, Outcome};
 pub use claim_path::ClaimPath;
 pub use client_key::{ClientKey, ClientKeyError};
-pub use config::{CacheConfig, ClaimsConfig, Config, IssuerConfig, WorkloadRule};
+pub use config::{CacheConfig, ClaimsConfig, Config, IssuerConfig, Overage, WorkloadRule};
 pub use directory::Directory;
 pub use dpop_config::{DpopConfig, NonceUse, SenderConstrained};
 pub use grant::{Grant, MayAssert};
 pub use issuer::IdentityError;
 pub use json::JsonFault;
 pub use jwks::{JwksError, KeySet};
+pub use lifetime::Lifetime;
 pub use refusal::{IdentityRefusal, ProofFault};
 pub use revocation::{RevocationConfig, Revocations, Revoked};
+pub use shared_key::{MacAlgorithm, SharedKeyConfig};
 pub use sign::{SigningError, SigningKey};
 pub use target::Target;
 
 use cache::TokenCache;
+use checks::{Recorder, Unwatched, Watch};
 use claims::Verified;
 use compact::Compact;
 use dpop::{Binding, Proofs};
 use issuer::Issuer;
 use jwt::Registered;
 
-use crate::model::{Credential, CredentialFault, DomainId, IssuerAlias, Principal, Timestamp};
+use crate::model::{Credential, CredentialFault, DomainId, IssuerAlias, Principal, Secret, Timestamp};
 
 /// The trusted issuers, and the tokens verified so far. Built whole and replaced whole: a new set of issuers begins
 /// with an empty cache, so a key or a grant that is gone stops counting at once.
@@ -84,7 +91,9 @@ pub struct IssuerInfo {
     pub alias: IssuerAlias,
     pub issuer: String,
     pub audiences: Vec<String>,
+    /// None for an issuer with a shared key.
     pub algorithms: Vec<Algorithm>,
+    pub shared_key: Option<MacAlgorithm>,
     pub token_types: Vec<String>,
     /// How many keys can verify its tokens.
     pub keys: usize,
@@ -155,7 +164,7 @@ impl Identity {
     }
 
     /// A token with the proof that came with it.
-    // INVARIANT: the only way from a token to its principal, so that none gets past its binding.
+    // INVARIANT: the only way from a token to a decision about its principal, so that none gets past its binding.
     fn presented(
         &self,
         token: &str,
@@ -176,23 +185,54 @@ impl Identity {
 
     /// What the token says, from the cache or verified now. Whoever presents it has proved nothing yet.
     fn verified(&self, token: &str, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
-        if token.len() > self.max_token_bytes {
-            let detail = format!("the token is longer than {} bytes", self.max_token_bytes);
-            return Err(IdentityRefusal::malformed(detail));
-        }
+        self.check_size(token)?;
         let sha256: [u8; 32] = Sha256::digest(token).into();
         if let Some(answer) = self.cache.get(&sha256, now) {
             return answer;
         }
-        let compact = Compact::parse(token)?;
-        let registered = Registered::read(&compact.claims)?;
-        let issuer = self.issuer_of(&registered)?;
-        let lifetime = jwt::verify(&compact, &registered, issuer, now)?;
-        let claims = &compact.claims;
-        let read = claims::read(&Verified { claims, registered: &registered, issuer, lifetime, sha256 })?;
-        let known = known(read.principal, read.dropped);
+        let (known, lifetime) = self.verify(token, sha256, now, &mut Unwatched)?;
         self.cache.insert(sha256, known.clone(), lifetime);
         Ok(known)
+    }
+
+    /// Every check but the size, in order, past the cache.
+    fn verify(
+        &self,
+        token: &str,
+        sha256: [u8; 32],
+        now: Timestamp,
+        watch: &mut impl Watch,
+    ) -> Result<(Authenticated, Lifetime), IdentityRefusal> {
+        let compact = watch.step(Check::Form, Compact::parse(token))?;
+        watch.header(&compact.header);
+        let registered = watch.step(Check::ClaimTypes, Registered::read(&compact.claims))?;
+        let issuer = watch.step(Check::Issuer, self.issuer_of(&registered))?;
+        watch.issuer(issuer);
+        let lifetime = jwt::verify(&compact, &registered, issuer, now, watch)?;
+        let claims = &compact.claims;
+        let verified = Verified { claims, registered: &registered, issuer, lifetime, sha256 };
+        let read = watch.step(Check::Claims, claims::read(&verified))?;
+        Ok((known(read.principal, read.dropped), lifetime))
+    }
+
+    /// Verifies a token as a decision would, past the cache, and tells how each check ended. It is for showing and decides
+    /// nothing: proof of what the token is bound to is not asked for.
+    pub fn inspect(&self, token: &Secret, now: Timestamp) -> Inspection {
+        let token = token.expose();
+        let mut recorder = Recorder::default();
+        let answer = recorder.step(Check::Size, self.check_size(token)).and_then(|()| {
+            let sha256 = Sha256::digest(token).into();
+            self.verify(token, sha256, now, &mut recorder).map(|(known, _)| known)
+        });
+        recorder.finish(answer)
+    }
+
+    fn check_size(&self, token: &str) -> Result<(), IdentityRefusal> {
+        if token.len() > self.max_token_bytes {
+            let detail = format!("the token is longer than {} bytes", self.max_token_bytes);
+            return Err(IdentityRefusal::malformed(detail));
+        }
+        Ok(())
     }
 
     /// The issuer is looked up, never derived: an `iss` that is not configured is a stranger, however it is spelt.
@@ -255,6 +295,7 @@ fn info(issuer: &Issuer) -> IssuerInfo {
         issuer: issuer.issuer.clone(),
         audiences: issuer.audiences.clone(),
         algorithms: issuer.algorithms.clone(),
+        shared_key: issuer.shared_key.as_ref().map(|key| key.algorithm),
         token_types: issuer.token_types.clone(),
         keys: issuer.keys.len(),
         key_ids: issuer.keys.key_ids().map(str::to_owned).collect(),

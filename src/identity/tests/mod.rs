@@ -1,10 +1,11 @@
 //! Identity as a whole: tokens made for each test, judged by the public entry point.
 //!
 //! `attacks.rs` are tokens that must be refused, each for its own reason; `accepts.rs` are tokens that must be
-//! believed, and what becomes of their claims.
+//! believed, and what becomes of their claims; `profile.rs` is what settings make of tokens.
 
 mod accepts;
 mod attacks;
+mod profile;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -12,7 +13,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::model::{Reason, Secret};
+use crate::model::Reason;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const ISSUER: &str = "https://login.example.com";
