@@ -19,6 +19,7 @@ pub mod reference;
 mod run;
 mod shipped;
 mod telemetry;
+mod token_report;
 mod verify;
 mod workers;
 
@@ -29,6 +30,7 @@ pub use lifecycle::cancel_on_signal;
 pub use migrate::migrate;
 pub use run::Running;
 pub use shipped::unpack as unpack_policies;
+pub use token_report::{CheckReport, CheckResult, TokenReport, inspect_token};
 pub use verify::verify;
 
 use std::sync::Arc;

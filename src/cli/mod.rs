@@ -12,6 +12,7 @@ mod db;
 mod decision;
 mod demo;
 mod exit;
+mod inspect;
 mod key;
 mod output;
 mod paging;
@@ -214,7 +215,16 @@ mod tests {
         for (_, command) in found {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in after.lines().filter_map(|line| line.trim_start().strip_prefix("deodar ")) {
-                let line = line.split("  ").next().unwrap().split(" > ").next().unwrap();
+                let line = line
+                    .split("  ")
+                    .next()
+                    .unwrap()
+                    .split(" > ")
+                    .next()
+                    .unwrap()
+                    .split(" < ")
+                    .next()
+                    .unwrap();
                 let words = shell_words(&line.replace("$(deodar token mint alice)", "eyJ"));
                 let parsed = Cli::try_parse_from(std::iter::once("deodar".to_owned()).chain(words));
                 assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

@@ -1,4 +1,4 @@
-//! `token mint`: a token of the development issuer, for trying things out.
+//! `token mint`: a token of the development issuer, for trying things out. `token inspect` is `inspect.rs`.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::exit::Exit;
+use super::inspect::Inspect;
 use super::{Global, words};
 use crate::app::dev_issuer::{DevIssuer, MintRequest};
 use crate::model::{Clock, SystemClock, Timestamp, TokenKind};
 
-/// Mint tokens of the development issuer.
+/// Mint tokens of the development issuer, and see what a server would make of a token.
 #[derive(Debug, Args)]
 pub struct Token {
     #[command(subcommand)]
@@ -21,13 +22,16 @@ pub struct Token {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Mint(Mint),
+    Mint(Box<Mint>),
+    Inspect(Inspect),
 }
 
 impl Token {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let Command::Mint(mint) = self.command;
-        mint.run(global)
+        match self.command {
+            Command::Mint(mint) => mint.run(global),
+            Command::Inspect(inspect) => inspect.run(global),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod scope;
 mod snapshot;
 mod statement;
 mod validate;
+pub mod view;
 mod vocabulary;
 
 #[cfg(test)]

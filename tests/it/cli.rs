@@ -1,9 +1,11 @@
 //! The command line as a shell sees it: the real binary, on commands that need no server.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use deodar::identity::{Algorithm, SigningKey};
+use serde_json::{Value, json};
 
 /// Runs `deodar` far away from the settings of whoever runs the tests.
 fn deodar(home: &Path, words: &[&str]) -> Output {
@@ -190,4 +192,83 @@ fn a_reader_that_goes_away_is_no_panic() {
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", stderr(&output));
     assert!(output.status.success());
+}
+
+/// A folder with a configuration file of one issuer, and a signer for it.
+fn issuer(home: &Path) -> (PathBuf, SigningKey) {
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    fs::write(home.join("keys.json"), key.public_jwks().to_string()).unwrap();
+    let config = home.join("deodar.toml");
+    let text = "[[identity.issuers]]\nalias = \"corp\"\nissuer = \"https://corp\"\naudiences = [\"api\"]\n\
+                jwks_file = \"keys.json\"\n[identity.issuers.may_assert]\nroles = [\"clerk\"]\n";
+    fs::write(&config, text).unwrap();
+    (config, key)
+}
+
+fn token_for(key: &SigningKey, audience: &str) -> String {
+    let claims = json!({
+        "iss": "https://corp", "sub": "alice", "aud": audience, "client_id": "spa", "jti": "t-1", "scope": "orders:read",
+        "iat": 1_800_000_000, "exp": 1_800_000_300, "roles": ["clerk", "admin"],
+    });
+    let header = json!({ "typ": "at+jwt" });
+    key.sign(header.as_object().unwrap().clone(), claims.as_object().unwrap()).unwrap()
+}
+
+#[test]
+fn an_inspected_token_is_shown_as_policies_would_see_it_and_never_printed() {
+    let home = home();
+    let (config, key) = issuer(home.path());
+    let token = token_for(&key, "api");
+    let file = home.path().join("token.jwt");
+    fs::write(&file, format!("{token}\n")).unwrap();
+    let words = ["token", "inspect", "--config", config.to_str().unwrap(), file.to_str().unwrap()];
+    let at = ["--at", "2027-01-15T08:00:10Z", "--output", "json"];
+    let output = deodar(home.path(), &[&words[..], &at].concat());
+    let report = json(&output);
+    assert_eq!((output.status.code(), &report["accepted"]), (Some(0), &json!(true)), "{report}");
+    assert!(report["checks"].as_array().unwrap().iter().all(|check| check["result"] == "passed"), "{report}");
+    assert_eq!(
+        (&report["principal"]["id"], &report["principal"]["roles"]),
+        (&json!("corp/alice"), &json!(["clerk"]))
+    );
+    let seen = &report["context"]["token"];
+    assert_eq!((&seen["age_s"], &seen["scopes"]), (&json!(10), &json!(["orders:read"])));
+    assert_eq!(report["lifetime"]["remaining_s"], 320);
+    assert!(report["dropped"][0].as_str().unwrap().contains("admin"));
+    let text = deodar(home.path(), &[&words[..], &at[..2]].concat());
+    assert!(stdout(&text).contains("context.token.age_s") && stdout(&text).contains("accepted"));
+    for output in [output, text] {
+        let printed = stdout(&output) + &stderr(&output);
+        assert!(token.split('.').all(|segment| !printed.contains(segment)), "{printed}");
+    }
+}
+
+#[test]
+fn a_refused_token_shows_where_it_failed() {
+    let home = home();
+    let (config, key) = issuer(home.path());
+    let config = config.to_str().unwrap();
+    let file = home.path().join("token.jwt");
+    fs::write(&file, token_for(&key, "billing")).unwrap();
+    let words = ["token", "inspect", "--config", config, file.to_str().unwrap(), "--output", "json"];
+    let output = deodar(home.path(), &[&words[..], &["--at", "2027-01-15T08:00:10Z"]].concat());
+    let report = json(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(report["refusal"]["reason"], "credential_wrong_audience");
+    let failed =
+        report["checks"].as_array().unwrap().iter().find(|check| check["result"] == "failed").unwrap();
+    assert_eq!(failed["check"], "audience");
+    assert!(report.get("principal").is_none() && report.get("context").is_none());
+    let late = deodar(home.path(), &words);
+    assert_eq!((late.status.code(), &json(&late)["accepted"]), (Some(1), &json!(false)));
+}
+
+#[test]
+fn a_token_on_the_command_line_is_refused_without_being_repeated() {
+    let home = home();
+    let (config, key) = issuer(home.path());
+    let token = token_for(&key, "api");
+    let output = deodar(home.path(), &["token", "inspect", "--config", config.to_str().unwrap(), &token]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("standard input") && !stderr(&output).contains(&token[..20]));
 }
