@@ -22,6 +22,8 @@ mod dpop;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod jose;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod principals;
@@ -41,3 +43,5 @@ mod revocation;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod wycheproof;
