@@ -165,3 +165,13 @@ fn the_roles_are_those_of_the_code() {
     });
     assert_shows(OPERATIONS, &format!("| RPC | roles |\n|---|---|\n{}", rows.collect::<String>()));
 }
+
+/// The page about tokens has a row for each check, in the order in which they are made.
+#[test]
+fn the_checks_of_a_token_are_those_of_the_page() {
+    let page = page("docs/identity/tokens.md");
+    let rows =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ").map(|(name, _)| name));
+    let wanted: Vec<_> = deodar::identity::Check::ALL.map(deodar::identity::Check::as_str).into();
+    assert_eq!(rows.collect::<Vec<_>>(), wanted);
+}

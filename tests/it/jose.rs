@@ -1,5 +1,7 @@
 //! The examples of the JOSE standards, and strict readings of JWS and JWK as named cases.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` makes the arguments where they are passed")]
+
 use std::path::Path;
 
 use base64::Engine;

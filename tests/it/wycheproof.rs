@@ -140,7 +140,6 @@ fn pss(set: rsa_pss_verify::TestName, algorithm: Algorithm, fitting: bool) -> Ta
 
 /// Every vector is judged as the set says, and there are some of both kinds.
 fn assert_agreement(name: &str, tally: &Tally) {
-    println!("{name}: {} accepted, {} refused", tally.accepted, tally.refused);
     assert!(tally.differing.is_empty(), "{name}: {tally:?}");
     assert!(tally.accepted > 0 && tally.refused > 0, "{name}: {tally:?}");
 }
@@ -148,11 +147,6 @@ fn assert_agreement(name: &str, tally: &Tally) {
 /// The set's valid vectors are right for other rules than ours, and all refused. Those named here are its examples of a
 /// wrong rule, which is ours, so they are accepted.
 fn assert_others(name: &str, tally: &Tally, ours: &[usize]) {
-    println!(
-        "{name}: {} accepted, {} valid by other rules",
-        tally.accepted,
-        tally.differing.len() - ours.len()
-    );
     assert_eq!((&tally.too_many[..], tally.accepted), (ours, ours.len()), "{name}");
     assert!(tally.differing.len() > ours.len(), "{name}: {tally:?}");
 }

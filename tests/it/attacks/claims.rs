@@ -1,5 +1,7 @@
 //! Attacks on what the token says: issuer, audience, time, names, kinds, and claims of other types.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` makes the arguments where they are passed")]
+
 use serde_json::{Value, json};
 
 use super::{CORP, Lab, attacks};

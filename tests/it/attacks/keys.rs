@@ -1,5 +1,7 @@
 //! Attacks on the choice of the key, and on what the header may ask for.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` makes the arguments where they are passed")]
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
