@@ -215,10 +215,14 @@ fn request(credentials: Vec<Kind>) -> pb::CheckRequest {
         ..pb::ApiCall::default()
     };
     pb::CheckRequest {
-        credentials: credentials.into_iter().map(|kind| pb::Credential { kind: Some(kind) }).collect(),
+        credentials: credentials.into_iter().map(credential).collect(),
         question: Some(pb::Question { kind: Some(pb::question::Kind::Call(call)) }),
         ..pb::CheckRequest::default()
     }
+}
+
+fn credential(kind: Kind) -> pb::Credential {
+    pb::Credential { kind: Some(kind), ..pb::Credential::default() }
 }
 
 /// What the server says to each of these, in order. Each is asked twice: a refusal must not become an acceptance.
