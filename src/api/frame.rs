@@ -33,24 +33,42 @@ where
     M: Message + Default,
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let mut read = Bytes::new();
+    let mut read = Pieces::Whole(Bytes::new());
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Err(Status::internal("the message could not be read")) };
         let Ok(data) = frame.into_data() else { continue };
-        read = if read.is_empty() { data } else { joined(&read, &data) };
-        if read.len() > at_most.saturating_add(PREFIX) {
+        read = read.and(data);
+        if read.bytes().len() > at_most.saturating_add(PREFIX) {
             return Err(Status::out_of_range(format!("the message is longer than {at_most} bytes")));
         }
     }
-    M::decode(whole(&read)?)
-        .map_err(|error| Status::internal(format!("the message cannot be decoded: {error}")))
+    let message = whole(read.bytes())?;
+    M::decode(message).map_err(|error| Status::internal(format!("the message cannot be decoded: {error}")))
 }
 
-fn joined(head: &[u8], tail: &[u8]) -> Bytes {
-    let mut joined = BytesMut::with_capacity(head.len() + tail.len());
-    joined.put_slice(head);
-    joined.put_slice(tail);
-    joined.freeze()
+/// What came of a message so far. Nearly always it comes in one piece, and then it is not copied.
+enum Pieces {
+    Whole(Bytes),
+    Joined(BytesMut),
+}
+
+impl Pieces {
+    fn and(self, data: Bytes) -> Self {
+        let mut joined = match self {
+            Self::Whole(none) if none.is_empty() => return Self::Whole(data),
+            Self::Whole(first) => BytesMut::from(first),
+            Self::Joined(joined) => joined,
+        };
+        joined.extend_from_slice(&data);
+        Self::Joined(joined)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Joined(bytes) => bytes,
+        }
+    }
 }
 
 /// The message inside its frame, which must be all that there is.
@@ -187,13 +205,33 @@ mod tests {
         assert!(!is_plain(&headers(&[("content-type", "application/grpc"), ("grpc-encoding", "gzip")])));
     }
 
+    async fn read_in(pieces: &[Vec<u8>]) -> Result<pb::CheckRequest, Code> {
+        let frames = pieces.iter().map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece))));
+        let body = http_body_util::StreamBody::new(futures::stream::iter(frames));
+        read(body, 64).await.map_err(|status| status.code())
+    }
+
     proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_are_a_message_or_an_error(pieces in proptest::collection::vec(any::<Vec<u8>>(), 0..4)) {
+        fn bytes_in_pieces_are_read_as_the_same_bytes_at_once(
+            good in any::<bool>(),
+            noise in proptest::collection::vec(any::<u8>(), 0..80),
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let frames = pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
-            let body = http_body_util::StreamBody::new(futures::stream::iter(frames));
-            let _ = runtime.block_on(read::<pb::CheckRequest, _>(body, 64));
+            let bytes = if good { runtime.block_on(framed()).to_vec() } else { noise };
+            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            ends.push(bytes.len());
+            ends.sort_unstable();
+            let pieces = ends.iter().scan(0, |from, end| {
+                let piece = bytes[*from..*end].to_vec();
+                *from = *end;
+                Some(piece)
+            });
+            let pieces: Vec<Vec<u8>> = pieces.collect();
+            let found = runtime.block_on(read_in(&pieces));
+            prop_assert_eq!(&found, &runtime.block_on(read_in(&[bytes])));
+            prop_assert!(!good || found == Ok(message()));
         }
     }
 }
