@@ -1,6 +1,7 @@
 //! What stands in front of every RPC: nobody gets past without a key and a role that reaches the RPC.
 //!
-//! It is one layer around all services, so that a new RPC is closed until somebody puts it into the table of roles.
+//! It is one layer around all services, so that a new RPC is closed until somebody puts it into the table of roles. A plain
+//! `Check` does not come by here: `front` asks the same gate.
 //! Health and reflection are open: a load balancer has no key.
 
 use std::future::Future;

@@ -20,8 +20,8 @@ pub struct Asked<'a> {
 
 /// When the answer must be ready, on the monotonic clock.
 ///
-/// It lies before the caller's own deadline by a margin: tonic drops a handler when `grpc-timeout` has passed and
-/// answers CANCELLED, and then the gateway's own failure mode would decide instead of us.
+/// It lies before the caller's own deadline by a margin: a caller that has waited in vain hangs up, and then the gateway's
+/// own failure mode would decide instead of us.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Duration);
 

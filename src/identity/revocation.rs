@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -104,8 +104,8 @@ pub struct Revocations {
     hasher: RandomState,
     /// By the hash of the target, so that a look-up needs no copy of the names.
     by_target: Shards<u64, Bucket>,
-    /// How many there ever were of each kind since the last load: no name of a kind without any is hashed.
-    seen: [AtomicUsize; KINDS],
+    /// Whether there ever was one of a kind: until then no name of that kind is hashed.
+    seen: [AtomicBool; KINDS],
 }
 
 impl Revocations {
@@ -133,7 +133,7 @@ impl Revocations {
     }
 
     fn covering(&self, name: Named<'_>, issued_at: Timestamp) -> Option<Revoked> {
-        if self.seen.get(name.kind())?.load(Ordering::Acquire) == 0 {
+        if !self.seen.get(name.kind())?.load(Ordering::Acquire) {
             return None;
         }
         let bucket = self.by_target.get(&self.hasher.hash_one(name))?;
@@ -188,10 +188,10 @@ impl Revocations {
         self.by_target.len()
     }
 
-    // INVARIANT: counted before it can be found, so that no reader passes over a kind that there is one of.
+    // INVARIANT: noted before it can be found, so that no reader passes over a kind that there is one of.
     fn see(&self, name: Named<'_>) {
         if let Some(seen) = self.seen.get(name.kind()) {
-            seen.store(1, Ordering::Release);
+            seen.store(true, Ordering::Release);
         }
     }
 }
