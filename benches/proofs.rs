@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use deodar::identity::{Algorithm, Config, Identity, IssuerConfig, SigningKey, Target};
+use deodar::identity::{Algorithm, Config, Identity, IssuerConfig, Presented, SigningKey, Target};
 use deodar::model::{Credential, Secret, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -68,7 +68,8 @@ fn measure(algorithm: Algorithm, issuer_key: &SigningKey) -> Result<f64, Box<dyn
         let mut refused = 0_usize;
         let took = timed(|| {
             for credential in &credentials {
-                let answer = identity.examine_for(black_box(credential), Some(&target), NOW);
+                let beside = Presented { target: Some(&target), ..Presented::alone(black_box(credential)) };
+                let answer = identity.examine_for(&beside, NOW);
                 refused += usize::from(answer.is_err());
             }
         });

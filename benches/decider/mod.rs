@@ -11,8 +11,8 @@ use deodar::app::dev_issuer::{DevIssuer, MintRequest};
 use deodar::app::{App, Config};
 use deodar::decide::{ActiveBundle, Asked, Deadline, Decider};
 use deodar::model::{
-    ApiCall, ApiGrant, BundleSource, Client, Clock, Credential, DomainId, Effect, Grants, Query, Question,
-    Role, SourceFile, SystemClock, Timestamp, TokenKind,
+    ApiCall, ApiGrant, BundleSource, Client, ClientCertificate, Clock, Credential, DomainId, Effect, Grants,
+    Query, Question, Role, SourceFile, SystemClock, Timestamp, TokenKind,
 };
 use deodar::policy::{Limits, Snapshot};
 
@@ -193,6 +193,7 @@ fn queries(folder: &Path, now: Timestamp) -> anyhow::Result<Vec<Query>> {
         };
         Ok(Query {
             credential: Credential::Bearer(issuer.mint(&token)?),
+            certificate: ClientCertificate::None,
             question: Question::Call(call),
             source_ip: None,
             device: None,

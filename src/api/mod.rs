@@ -4,6 +4,7 @@
 //! [`status`] is the one table from reasons and errors to wire codes; [`layers`] stands in front of every RPC.
 
 mod arriving;
+mod certificate;
 pub mod client;
 mod deadline;
 mod frame;

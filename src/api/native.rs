@@ -75,8 +75,10 @@ fn shared(request: pb::BatchCheckRequest) -> (Query, Option<String>) {
     let source = wire::source(request.source);
     let at_least = wire::at_least(&request.at_least);
     let unreadable = source.as_ref().err().or(at_least.as_ref().err()).cloned();
+    let (credential, certificate) = wire::credential(request.credentials);
     let query = Query {
-        credential: wire::credential(request.credentials),
+        credential,
+        certificate,
         question: Question::Unreadable(String::new()),
         source_ip: source.unwrap_or_default(),
         device: request.device.map(wire::device),

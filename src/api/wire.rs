@@ -11,36 +11,42 @@ use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
 
 use super::pb::decision as pb;
-use super::status;
+use super::{certificate, status};
 use crate::model::{
-    ApiCall, CedarQuestion, Challenge, Credential, Decision, Demand, DeviceFacts, DomainId, EntityRef,
-    Explanation, Question, Revision, Risk, Secret,
+    ApiCall, CedarQuestion, Challenge, ClientCertificate, Credential, Decision, Demand, DeviceFacts,
+    DomainId, EntityRef, Explanation, Question, Revision, Risk, Secret,
 };
 
 /// Something, or why it cannot be read, for operators.
 pub type Read<T> = Result<T, String>;
 
-/// The one credential of a message. What cannot be read as one becomes [`Credential::Malformed`].
-pub fn credential(credentials: Vec<pb::Credential>) -> Credential {
+/// The one credential of a message, with the certificate that came beside it or is all of it. What cannot be read as one
+/// becomes [`Credential::Malformed`].
+pub fn credential(credentials: Vec<pb::Credential>) -> (Credential, ClientCertificate) {
     let mut credentials = credentials.into_iter();
     match (credentials.next(), credentials.next()) {
-        (None, _) => Credential::None,
+        (None, _) => (Credential::None, ClientCertificate::None),
         (Some(only), None) => one_credential(only),
-        (Some(_), Some(_)) => Credential::Malformed("more than one credential was presented"),
+        (Some(_), Some(_)) => {
+            (Credential::Malformed("more than one credential was presented"), ClientCertificate::None)
+        }
     }
 }
 
-fn one_credential(credential: pb::Credential) -> Credential {
-    let pb::Credential { kind, dpop_proof } = credential;
-    match kind {
-        None => Credential::Malformed("the credential is empty"),
+fn one_credential(credential: pb::Credential) -> (Credential, ClientCertificate) {
+    let pb::Credential { kind, dpop_proof, client_certificate } = credential;
+    let certificate = certificate::read(client_certificate);
+    let credential = match kind {
+        None if certificate.is_none() => Credential::Malformed("the credential is empty"),
+        None => Credential::None,
         Some(pb::credential::Kind::BearerToken(token)) => Credential::Bearer(Secret::new(token)),
         Some(pb::credential::Kind::AssertedPrincipal(name)) => match name.parse() {
             Ok(principal) => Credential::Asserted(principal),
             Err(_) => Credential::Malformed("the asserted principal is not `User::<issuer alias>/<subject>`"),
         },
         Some(pb::credential::Kind::Authorization(value)) => authorization(&value, dpop_proof),
-    }
+    };
+    (credential, certificate)
 }
 
 /// The value of an Authorization header. Gateways join repeated headers with a comma, and no token holds one.
@@ -251,9 +257,28 @@ mod tests {
             kind: Some(pb::credential::Kind::BearerToken("t".into())),
             ..pb::Credential::default()
         };
-        assert!(matches!(credential(vec![token()]), Credential::Bearer(_)));
-        assert!(matches!(credential(vec![token(), token()]), Credential::Malformed(_)));
-        assert_eq!(credential(vec![]), Credential::None);
+        assert!(matches!(credential(vec![token()]).0, Credential::Bearer(_)));
+        assert!(matches!(credential(vec![token(), token()]).0, Credential::Malformed(_)));
+        assert_eq!(credential(vec![]), (Credential::None, ClientCertificate::None));
+    }
+
+    #[test]
+    fn a_certificate_stands_alone_or_beside_a_token() {
+        let der = pb::client_certificate::Form::Der(vec![1]);
+        let shown = pb::ClientCertificate { form: Some(der), ..pb::ClientCertificate::default() };
+        let with = |kind| pb::Credential {
+            kind,
+            client_certificate: Some(shown.clone()),
+            ..pb::Credential::default()
+        };
+        let (alone, certificate) = credential(vec![with(None)]);
+        assert_eq!(alone, Credential::None);
+        assert!(matches!(certificate, ClientCertificate::Chain(_)));
+        let token = Some(pb::credential::Kind::BearerToken("t".into()));
+        let (beside, certificate) = credential(vec![with(token)]);
+        assert!(matches!((beside, certificate), (Credential::Bearer(_), ClientCertificate::Chain(_))));
+        let empty = pb::Credential::default();
+        assert!(matches!(credential(vec![empty]), (Credential::Malformed(_), ClientCertificate::None)));
     }
 
     #[test]

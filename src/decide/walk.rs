@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{Asked, Decider, View};
-use crate::identity::ProofFault;
+use crate::identity::{Presented, ProofFault};
 use crate::inventory::scopes_met;
 use crate::model::{
     ApiCall, Assertion, CedarQuestion, Credential, CredentialFault, Decision, DecisionId, DomainId,
@@ -152,11 +152,16 @@ impl<'a> Walk<'a> {
         if asserted && !self.may_assert(Assertion::Principal) {
             return self.refuse(Reason::CallerNotPermitted, "client may not assert a principal");
         }
+        if !self.query.certificate.is_none() && !self.may_assert(Assertion::ClientCertificate) {
+            return self.refuse(Reason::CallerNotPermitted, "client may not pass on a client certificate");
+        }
         if let Some(named) = self.named_principal() {
             return self.take_named(named);
         }
         let target = self.target();
-        let examined = self.decider.identity.examine_for(&self.query.credential, target.as_ref(), self.now);
+        let Query { credential, certificate, .. } = self.query;
+        let presented = Presented { credential, certificate, target: target.as_ref() };
+        let examined = self.decider.identity.examine_for(&presented, self.now);
         let known = match examined {
             Ok(known) => known,
             Err(refusal) => {
@@ -201,7 +206,7 @@ impl<'a> Walk<'a> {
     /// A named principal is who the question is about, in every step: one of Deodar's own types has signals, and is
     /// recorded under its own name.
     fn take_named(&mut self, named: &EntityRef) {
-        if !matches!(self.query.credential, Credential::None) {
+        if self.presents_something() {
             let detail = "the question names a principal beside the credential";
             return self.refuse(Reason::RequestInvalid(RequestFault::Ambiguous), detail);
         }
@@ -212,6 +217,11 @@ impl<'a> Walk<'a> {
                 self.refuse(Reason::RequestInvalid(RequestFault::SchemaMismatch), error.to_string());
             }
         }
+    }
+
+    /// Whether there is a credential, of whatever kind.
+    fn presents_something(&self) -> bool {
+        !matches!(self.query.credential, Credential::None) || !self.query.certificate.is_none()
     }
 
     /// Step 4: how risky is it, is what we know of it fresh enough, and how many of its kind were there lately?
@@ -402,7 +412,7 @@ impl<'a> Walk<'a> {
 
     /// A caller that presented nothing and is turned away should present something first.
     fn unless_anonymous(&self, reason: Reason) -> Reason {
-        let bare = matches!(self.query.credential, Credential::None) && self.named_principal().is_none();
+        let bare = !self.presents_something() && self.named_principal().is_none();
         match reason {
             Reason::ForbiddenByPolicy
             | Reason::NoMatchingPermit

@@ -52,11 +52,6 @@ pub(super) fn key_to_prove(
     confirmation: &Confirmation,
     proof: Option<&str>,
 ) -> Result<Option<[u8; 32]>, IdentityRefusal> {
-    if confirmation.x5t_s256.is_some() {
-        // Without `about_proof`: a proof would not help.
-        let detail = "the token is bound to a certificate, and none was presented";
-        return Err(IdentityRefusal::new(CredentialFault::BindingFailed, detail));
-    }
     match (confirmation.jkt, proof) {
         (None, None) => Ok(None),
         (Some(jkt), Some(_)) => Ok(Some(jkt)),
@@ -113,9 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_bound_twice_needs_both() {
+    fn a_certificate_takes_the_place_of_no_proof() {
         let both = Confirmation { jkt: Some([1; 32]), x5t_s256: Some([2; 32]) };
-        assert!(key_to_prove(&both, Some("proof")).is_err());
+        assert_eq!(key_to_prove(&both, Some("proof")), Ok(Some([1; 32])));
         assert!(key_to_prove(&both, None).is_err());
+        let certificate = Confirmation { x5t_s256: Some([2; 32]), ..Confirmation::default() };
+        assert_eq!(key_to_prove(&certificate, None), Ok(None));
+        assert!(key_to_prove(&certificate, Some("proof")).is_err());
     }
 }

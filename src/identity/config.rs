@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
+use super::certificate::CertificateConfig;
 use super::claim_path::ClaimPath;
 use super::dpop_config::{DpopConfig, SenderConstrained};
 use super::grant::MayAssert;
@@ -27,6 +28,7 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     pub cache: CacheConfig,
     pub dpop: DpopConfig,
+    pub certificates: CertificateConfig,
     /// The longest token that is read at all, in bytes.
     pub max_token_bytes: usize,
     pub revocation: RevocationConfig,
@@ -38,6 +40,7 @@ impl Default for Config {
             issuers: Vec::new(),
             cache: CacheConfig::default(),
             dpop: DpopConfig::default(),
+            certificates: CertificateConfig::default(),
             max_token_bytes: 16 * 1024,
             revocation: RevocationConfig::default(),
         }

@@ -2,13 +2,14 @@
 //!
 //! A bearer token is taken apart (`compact.rs`), verified by the rules of the issuer it names (`jwt.rs`, `issuer.rs`,
 //! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`), unless it is revoked (`revocation.rs`), and
-//! completed with what the deployment itself knows (`directory.rs`). A token that is bound to a key (`binding.rs`) needs
-//! proof of it each time (`dpop.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
+//! completed with what the deployment itself knows (`directory.rs`). A token that is bound to its sender (`binding.rs`) needs
+//! proof of it each time: of a key (`dpop.rs`), of a certificate (`certificate.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
 //! [`Identity::inspect`] shows the checks one by one (`checks.rs`). Transport is left to `api`.
 
 mod algorithm;
 mod binding;
 mod cache;
+mod certificate;
 mod checks;
 mod claim_path;
 mod claims;
@@ -27,6 +28,7 @@ mod jwt;
 mod lifetime;
 mod memberships;
 mod nonce;
+mod presented;
 mod refusal;
 mod replay;
 mod revocation;
@@ -46,6 +48,7 @@ use sha2::{Digest, Sha256};
 
 pub use algorithm::Algorithm;
 pub use cache::Authenticated;
+pub use certificate::CertificateConfig;
 pub use checks::{Check, Inspection, Outcome};
 pub use claim_path::ClaimPath;
 pub use client_key::{ClientKey, ClientKeyError};
@@ -57,6 +60,7 @@ pub use issuer::IdentityError;
 pub use json::JsonFault;
 pub use jwks::{JwksError, KeySet};
 pub use lifetime::Lifetime;
+pub use presented::Presented;
 pub use refusal::{IdentityRefusal, ProofFault};
 pub use revocation::{RevocationConfig, Revocations, Revoked};
 pub use shared_key::{MacAlgorithm, SharedKeyConfig};
@@ -82,6 +86,7 @@ pub struct Identity {
     cache: TokenCache,
     max_token_bytes: usize,
     proofs: Proofs,
+    certificates: CertificateConfig,
     anonymous: Authenticated,
 }
 
@@ -121,12 +126,16 @@ impl Identity {
         if let Some(problem) = config.dpop.problem() {
             return Err(IdentityError::Proofs(problem));
         }
+        if let Some(problem) = config.certificates.problem() {
+            return Err(IdentityError::Proofs(problem));
+        }
         let proofs = Proofs::new(&config.dpop);
         Ok(Self {
             issuers,
             cache: TokenCache::new(&config.cache),
             max_token_bytes: config.max_token_bytes,
             proofs: proofs.ok_or(IdentityError::Proofs("the operating system gave no random bytes"))?,
+            certificates: config.certificates.clone(),
             anonymous: known(Principal::anonymous(), Vec::new()),
         })
     }
@@ -142,42 +151,50 @@ impl Identity {
 
     /// As [`Identity::authenticate`], with what was set aside. That a PEP may assert principals is its caller's check.
     pub fn examine(&self, credential: &Credential, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
-        self.examine_for(credential, None, now)
+        self.examine_for(&Presented::alone(credential), now)
     }
 
-    /// As [`Identity::examine`], for the request that a proof must be about. Without one no proof is good.
+    /// As [`Identity::examine`], for a credential together with what came beside it.
     pub fn examine_for(
         &self,
-        credential: &Credential,
-        target: Option<&Target<'_>>,
+        presented: &Presented<'_>,
         now: Timestamp,
     ) -> Result<Authenticated, IdentityRefusal> {
-        match credential {
-            Credential::None => Ok(self.anonymous.clone()),
-            Credential::Bearer(token) => self.presented(token.expose(), None, target, now),
+        self.certificates.check(presented.certificate)?;
+        match presented.credential {
+            Credential::None if presented.certificate.is_none() => Ok(self.anonymous.clone()),
+            Credential::None => {
+                let detail = "the client certificate proves nobody: no trust domain is configured";
+                Err(IdentityRefusal::new(CredentialFault::WrongIssuer, detail))
+            }
+            Credential::Bearer(token) => self.presented(token.expose(), None, presented, now),
             Credential::Dpop { token, proof } => {
-                self.presented(token.expose(), Some(proof.expose()), target, now)
+                self.presented(token.expose(), Some(proof.expose()), presented, now)
             }
             Credential::Asserted(id) => Ok(known(Principal::bare(id.clone()), Vec::new())),
             Credential::Malformed(why) => Err(IdentityRefusal::malformed(*why)),
         }
     }
 
-    /// A token with the proof that came with it.
+    /// A token with the proofs that came with it.
     // INVARIANT: the only way from a token to a decision about its principal, so that none gets past its binding.
     fn presented(
         &self,
         token: &str,
         proof: Option<&str>,
-        target: Option<&Target<'_>>,
+        beside: &Presented<'_>,
         now: Timestamp,
     ) -> Result<Authenticated, IdentityRefusal> {
         let known = self.verified(token, now)?;
         let facts = known.principal.token.as_ref();
         let confirmation = facts.map(|facts| facts.confirmation).unwrap_or_default();
+        // First, because it uses nothing up.
+        if let Some(bound_to) = &confirmation.x5t_s256 {
+            certificate::check_bound(bound_to, beside.certificate, now)?;
+        }
         if let Some(jkt) = binding::key_to_prove(&confirmation, proof)? {
             let no_target = || binding::failed("the question names no URI that a proof could be about");
-            let target = target.ok_or_else(no_target)?;
+            let target = beside.target.ok_or_else(no_target)?;
             self.proofs.check(proof.unwrap_or_default(), &Binding { token, jkt, target }, now)?;
         }
         Ok(known)

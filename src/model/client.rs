@@ -71,16 +71,19 @@ pub enum Assertion {
     SourceAddress,
     /// Facts about the client's device.
     Device,
+    /// The certificate that the client showed when it connected.
+    ClientCertificate,
 }
 
 impl Assertion {
-    pub const ALL: [Self; 3] = [Self::Principal, Self::SourceAddress, Self::Device];
+    pub const ALL: [Self; 4] = [Self::Principal, Self::SourceAddress, Self::Device, Self::ClientCertificate];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Principal => "principal",
             Self::SourceAddress => "source-address",
             Self::Device => "device",
+            Self::ClientCertificate => "client-certificate",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! types and none of them is re-checked once made (parse at the edge, trust inside).
 
 pub mod bundle;
+pub mod certificate;
 pub mod challenge;
 pub mod change;
 pub mod client;
@@ -27,6 +28,7 @@ pub mod risk;
 pub mod signal;
 
 pub use bundle::{BundleDigest, BundleSource, SourceFile};
+pub use certificate::{CertificateChain, ClientCertificate};
 pub use challenge::{Challenge, ChallengeScheme, Demand};
 pub use change::{Change, ChangeBody};
 pub use client::{ApiGrant, Assertion, Client, Grants, Role};

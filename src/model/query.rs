@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
+use super::certificate::ClientCertificate;
 use super::credential::Credential;
 use super::id::DomainId;
 use super::revision::Revision;
@@ -13,6 +14,8 @@ use super::revision::Revision;
 #[derive(Clone, Debug)]
 pub struct Query {
     pub credential: Credential,
+    /// The certificate that the client showed; believed only from a PEP granted `client-certificate`.
+    pub certificate: ClientCertificate,
     pub question: Question,
     /// The client's address as the PEP saw it; believed only from a PEP granted `source-address`.
     pub source_ip: Option<IpAddr>,

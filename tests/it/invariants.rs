@@ -8,8 +8,9 @@ use deodar::app::{App, Config, verify};
 use deodar::audit;
 use deodar::decide::{Asked, Deadline};
 use deodar::model::{
-    ApiCall, ApiGrant, CedarQuestion, Client, ClientId, Clock, Credential, Decision, DomainId, Effect,
-    EntityRef, Grants, ManualClock, Query, Question, Reason, Record, Revision, SystemClock, Timestamp,
+    ApiCall, ApiGrant, CedarQuestion, Client, ClientCertificate, ClientId, Clock, Credential, Decision,
+    DomainId, Effect, EntityRef, Grants, ManualClock, Query, Question, Reason, Record, Revision, SystemClock,
+    Timestamp,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +104,7 @@ fn query() -> Query {
     };
     Query {
         credential: Credential::None,
+        certificate: ClientCertificate::None,
         question: Question::Call(call),
         source_ip: None,
         device: None,

@@ -101,6 +101,7 @@ fn assertion(number: i32) -> Result<Assertion, ManageError> {
         Ok(pb::Assertion::Principal) => Ok(Assertion::Principal),
         Ok(pb::Assertion::SourceAddress) => Ok(Assertion::SourceAddress),
         Ok(pb::Assertion::Device) => Ok(Assertion::Device),
+        Ok(pb::Assertion::ClientCertificate) => Ok(Assertion::ClientCertificate),
         Ok(pb::Assertion::Unspecified) | Err(_) => {
             Err(ManageError::invalid("client.grants.assertions", format!("{number} is not an assertion")))
         }
@@ -112,6 +113,7 @@ const fn to_assertion(assertion: Assertion) -> pb::Assertion {
         Assertion::Principal => pb::Assertion::Principal,
         Assertion::SourceAddress => pb::Assertion::SourceAddress,
         Assertion::Device => pb::Assertion::Device,
+        Assertion::ClientCertificate => pb::Assertion::ClientCertificate,
     }
 }
 

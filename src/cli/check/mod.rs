@@ -5,7 +5,7 @@ mod cedar;
 mod view;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -24,7 +24,8 @@ Examples:
   deodar check --action 'Shop::Action::\"view\"' --resource 'Shop::Invoice::\"i-42\"' --domain shop --token-file token.jwt
 
 Exit codes: 0 allow, 3 deny (enforced or not), 1 error, 2 wrong command line.
-The client key needs the role `gateway`, and grants for what it states: `--as`, `--ip`, `--device-id`, `--explain`.";
+The client key needs the role `gateway`, and grants for what it states: `--as`, `--ip`, `--device-id`,
+`--client-certificate`, `--explain`.";
 
 /// Asks a server whether a call, or a Cedar request, is allowed now.
 #[derive(Debug, Args)]
@@ -44,6 +45,10 @@ pub struct Check {
     /// The DPoP proof that the client presented with the token: the value of its DPoP header.
     #[arg(long, value_name = "PROOF", conflicts_with = "asserted", requires = "method")]
     dpop_proof: Option<String>,
+    /// A file with the certificate that the client showed when it connected, in PEM: its own first, then those that lead to
+    /// its authority. With or without a token.
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
     /// A principal to vouch for instead of a token: `User::<issuer>/<subject>` or `Workload::<issuer>/<subject>`.
     #[arg(long = "as", id = "asserted", value_name = "PRINCIPAL")]
     asserted: Option<PrincipalId>,
@@ -120,27 +125,37 @@ impl Check {
     }
 
     fn credential(&self) -> anyhow::Result<Option<pb::Credential>> {
+        let client_certificate = self.certificate()?;
+        let (kind, dpop_proof) = self.kind()?;
+        let nothing = kind.is_none() && client_certificate.is_none();
+        Ok((!nothing).then_some(pb::Credential { kind, dpop_proof, client_certificate }))
+    }
+
+    /// The credential without the certificate, and the proof that goes with it.
+    fn kind(&self) -> anyhow::Result<(Option<pb::credential::Kind>, String)> {
         use pb::credential::Kind;
-        let presented = |kind, proof| Some(pb::Credential { kind: Some(kind), dpop_proof: proof });
         if let Some(principal) = &self.asserted {
-            return Ok(presented(Kind::AssertedPrincipal(principal.to_string()), String::new()));
+            return Ok((Some(Kind::AssertedPrincipal(principal.to_string())), String::new()));
         }
         let token = match &self.token_file {
-            Some(file) => {
-                let text = std::fs::read_to_string(file);
-                Some(text.with_context(|| format!("cannot read the token from {}", file.display()))?)
-            }
+            Some(file) => Some(read(file, "token")?),
             None => self.token.clone(),
         };
         let token = token.as_deref().map(str::trim);
         match (token, &self.dpop_proof) {
             (Some(token), Some(proof)) => {
-                Ok(presented(Kind::Authorization(format!("DPoP {token}")), proof.trim().to_owned()))
+                Ok((Some(Kind::Authorization(format!("DPoP {token}"))), proof.trim().to_owned()))
             }
-            (Some(token), None) => Ok(presented(Kind::BearerToken(token.to_owned()), String::new())),
+            (Some(token), None) => Ok((Some(Kind::BearerToken(token.to_owned())), String::new())),
             (None, Some(_)) => bail!("--dpop-proof goes with a token: give --token or --token-file"),
-            (None, None) => Ok(None),
+            (None, None) => Ok((None, String::new())),
         }
+    }
+
+    fn certificate(&self) -> anyhow::Result<Option<pb::ClientCertificate>> {
+        let Some(file) = &self.client_certificate else { return Ok(None) };
+        let pem = pb::client_certificate::Form::Pem(read(file, "client certificate")?);
+        Ok(Some(pb::ClientCertificate { form: Some(pem), ..pb::ClientCertificate::default() }))
     }
 
     fn device(&self) -> Option<pb::Device> {
@@ -151,6 +166,11 @@ impl Check {
             posture_age_seconds: None,
         })
     }
+}
+
+fn read(file: &Path, what: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file);
+    text.with_context(|| format!("cannot read the {what} from {}", file.display()))
 }
 
 #[cfg(test)]
@@ -215,6 +235,23 @@ mod tests {
         assert_eq!(request.credentials[0].dpop_proof, "p");
         assert!(parse(&["GET", URL, "--dpop-proof", "p"]).unwrap().request().is_err());
         assert!(parse(&["GET", URL, "--as", "User::dev/alice", "--dpop-proof", "p"]).is_err());
+    }
+
+    #[test]
+    fn a_certificate_stands_alone_or_beside_a_token() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "pem").unwrap();
+        let path = file.path().to_str().unwrap();
+        let credential = |words: &[&str]| {
+            let words = [&["GET", URL, "--client-certificate", path], words].concat();
+            parse(&words).unwrap().request().unwrap().credentials.remove(0)
+        };
+        let form = Some(pb::client_certificate::Form::Pem("pem".to_owned()));
+        let (alone, beside) = (credential(&[]), credential(&["--token", "t"]));
+        assert!(alone.kind.is_none() && beside.kind.is_some());
+        assert_eq!(alone.client_certificate.unwrap().form, form);
+        assert_eq!(beside.client_certificate.unwrap().form, form);
+        assert!(parse(&["GET", URL, "--client-certificate", "/none"]).unwrap().request().is_err());
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Walk<'_> {
     /// parameter of the call. Never longer than the token lives, and zero where each call needs a proof of its own.
     fn reuse_for(&self, reason: Reason) -> Duration {
         let Some(located) = &self.located else { return Duration::ZERO };
-        let proved_each_time = matches!(self.query.credential, Credential::Dpop { .. });
+        let proved_each_time =
+            matches!(self.query.credential, Credential::Dpop { .. }) || !self.query.certificate.is_none();
         let settled =
             matches!(reason, Reason::Allowed | Reason::ForbiddenByPolicy | Reason::NoMatchingPermit);
         let riskless = self.risk.as_ref().is_some_and(|risk| risk.score == 0 && !risk.stale);

@@ -107,10 +107,12 @@ const TOUCHING_THE_WORLD: &[&str] = &[
     "lib",
 ];
 
-pub const FENCES: [Fence; 22] = [
+pub const FENCES: [Fence; 24] = [
     Fence { path: "cedar_policy", rooms: &["policy"] },
     Fence { path: "sqlx", rooms: &["store"] },
     Fence { path: "jsonwebtoken", rooms: &["identity"] },
+    Fence { path: "x509_parser", rooms: &["identity"] },
+    Fence { path: "webpki", rooms: &["identity"] },
     Fence { path: "tonic", rooms: &["api", "app"] },
     Fence { path: "prost", rooms: &["api", "app"] },
     Fence { path: "axum", rooms: &["api"] },

@@ -145,7 +145,12 @@ pub async fn create_client(management: &Connection, client: pb::Client) -> Secre
 }
 
 fn all_granted() -> pb::Client {
-    let assertions = [pb::Assertion::Principal, pb::Assertion::SourceAddress, pb::Assertion::Device];
+    let assertions = [
+        pb::Assertion::Principal,
+        pb::Assertion::SourceAddress,
+        pb::Assertion::Device,
+        pb::Assertion::ClientCertificate,
+    ];
     pb::Client {
         client_id: "test-gateway".into(),
         roles: vec![pb::Role::Gateway.into()],

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod case;
+pub mod certificate;
 pub mod postgres;
 pub mod process;
 pub mod proof;

@@ -115,6 +115,7 @@ pub fn dpop(token: &str, proof: &str) -> pb::Credential {
     pb::Credential {
         kind: Some(pb::credential::Kind::Authorization(authorization)),
         dpop_proof: proof.to_owned(),
+        ..pb::Credential::default()
     }
 }
 
@@ -124,5 +125,6 @@ pub fn bearer(token: &str, proof: &str) -> pb::Credential {
     pb::Credential {
         kind: Some(pb::credential::Kind::Authorization(authorization)),
         dpop_proof: proof.to_owned(),
+        ..pb::Credential::default()
     }
 }
