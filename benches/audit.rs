@@ -11,6 +11,7 @@ use deodar::audit::{Config, Mask, MaskConfig, encode};
 use deodar::model::{Clock, DecisionId, Effect, Reason, Record, SystemClock, Timestamp};
 use deodar::store::embedded::EmbeddedStore;
 use deodar::store::{Decisions, Store, StoredRecord};
+use sha2::{Digest, Sha256};
 
 const RECORDS: u32 = 100_000;
 const RUNS: usize = 5;
@@ -72,14 +73,14 @@ fn record(number: u32) -> anyhow::Result<Record<'static>> {
         domain: "default".parse()?,
         principal: Some(format!("User::https-idp/user-{:04}", spread % 1_000).into()),
         issuer: Some("https-idp".into()),
-        token_sha256: Some("ab".repeat(32).into()),
+        token_sha256: Some([0xab; 32]),
         session: Some(format!("session-{}", spread % 1_000).into()),
         oauth_client: Some("web".into()),
         action: "read".into(),
         resource: format!("orders/GET /orders/{{id}}/items-{}", spread % 50).into(),
         path: Some(format!("/orders/{number}/items?expand=lines&page=2").into()),
         source_ip: Some("192.0.2.7".into()),
-        payload_sha256: "cd".repeat(32).into(),
+        payload_sha256: Sha256::digest(number.to_be_bytes()).into(),
         effect: if denied { Effect::Deny } else { Effect::Allow },
         enforced: true,
         reason: if denied { Reason::NoMatchingPermit } else { Reason::Allowed },

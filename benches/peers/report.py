@@ -90,7 +90,7 @@ def section(measured: dict, figures: dict, options) -> str:
         lines += [f"| {step} | {took:.2f} |" for step, took in steps.items()]
         lines += ["", f"Of the {figures['unary_cpu_us']:.1f} us of CPU that a decision costs on the server, checking the token, risk and audit take "
                   f"{steps['authenticate'] + steps['assess'] + steps['record'] + figures['background_cpu_us']:.1f}: "
-                  f"{figures['token_risk_audit_over_rest'] * 100:.0f} % on top of the rest. {figures['background_cpu_us']:.1f} of that is storing the records.", ""]
+                  f"{figures['token_risk_audit_share'] * 100:.0f} % of what throughput would be without them. {figures['background_cpu_us']:.1f} of that is storing the records.", ""]
     if figures["errors"]:
         lines += ["Answers that were not as they should be: " + "; ".join(figures["errors"]) + ".", ""]
     return "\n".join([*lines, END])

@@ -46,6 +46,16 @@ where
     M::decode(message).map_err(|error| Status::internal(format!("the message cannot be decoded: {error}")))
 }
 
+/// Lets a message pass that nobody wants to read: to its end, or so many bytes of it.
+pub async fn skip<B: http_body::Body<Data = Bytes> + Unpin>(mut body: B, at_most: usize) {
+    let mut left = at_most.saturating_add(PREFIX);
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(length) else { break };
+        left = rest;
+    }
+}
+
 /// What came of a message so far. Nearly always it comes in one piece, and then it is not copied.
 enum Pieces {
     Whole(Bytes),

@@ -90,8 +90,9 @@ impl Calls {
         let decider = &self.front.decider;
         let arrival = decider.arrive(self.peer.received());
         if arrival.overloaded {
-            // Before its message is read: what refusing costs decides how much load a server can bear.
-            return Either::Left(ready(Ok(answer(decider.refuse(&client, CHECK)))));
+            // Before its message is decoded: what refusing costs decides how much load a server can bear.
+            let refused = answer(decider.refuse(&client, CHECK));
+            return Either::Right(Box::pin(turned_away(request.into_body(), refused)));
         }
         Either::Right(Box::pin(decided(Arc::clone(decider), client, arrival, request)))
     }
@@ -143,6 +144,13 @@ async fn decided(
         Err(status) => return Ok(status.into_http().map(Body::Tonic)),
     };
     Ok(answer(check(&decider, &client, &arrival, timeout, message).await))
+}
+
+/// Answers when the message has come, unread. To answer earlier would reset the stream, and HTTP/2 ends a connection on
+/// which that happens often, with all its calls.
+async fn turned_away(body: Incoming, refused: Response<Body>) -> Answer {
+    frame::skip(body, MAX_MESSAGE_BYTES).await;
+    Ok(refused)
 }
 
 fn answer(decision: Decision) -> Response<Body> {

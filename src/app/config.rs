@@ -115,7 +115,7 @@ impl Default for ServerConfig {
             plaintext_beyond_loopback: false,
             drain_timeout: Duration::from_secs(10),
             max_connections: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
-            max_concurrent_streams: NonZeroU32::new(1_024).unwrap_or(NonZeroU32::MIN),
+            max_concurrent_streams: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
             keepalive: Duration::from_secs(30),
             policy_reread: Duration::from_secs(30),
         }

@@ -58,12 +58,10 @@ impl Mask {
         if let Some(path) = &record.path {
             record.path = Some(self.target(path, template(&record.resource)).into());
         }
-        let names =
-            [&mut record.replica, &mut record.action, &mut record.payload_sha256, &mut record.revision];
+        let names = [&mut record.replica, &mut record.action, &mut record.revision];
         names.into_iter().for_each(|text| clean(text, bound::NAME));
         let names = [
             &mut record.issuer,
-            &mut record.token_sha256,
             &mut record.session,
             &mut record.oauth_client,
             &mut record.source_ip,
@@ -311,14 +309,12 @@ mod tests {
             replica: huge(),
             principal: Some(huge()),
             issuer: Some(huge()),
-            token_sha256: Some(huge()),
             session: Some(huge()),
             oauth_client: Some(huge()),
             action: huge(),
             resource: huge(),
             path: Some(format!("/{}?{}", huge(), huge()).into()),
             source_ip: Some(huge()),
-            payload_sha256: huge(),
             refusals: vec![crate::model::Reason::Internal; 100_000],
             policies: list(),
             policy_errors: vec!["e".repeat(127).into(); 5_000],

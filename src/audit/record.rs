@@ -2,7 +2,8 @@
 //!
 //! A version byte, then the fields of [`Record`] in their order. Numbers are big-endian; text is its length in four
 //! bytes and UTF-8; an optional field is 0, or 1 and the value; a list is its length in four bytes and its items;
-//! reasons stand as their names. What is written as version 1 never changes: a new field is a new version.
+//! reasons stand as their names. What is written as a version never changes: a new field is a new version. Version 1,
+//! which held its two digests as hexadecimal text, is still read.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -13,7 +14,10 @@ use super::AuditError;
 use crate::model::{DecisionId, Effect, Reason, Record, Timestamp};
 
 /// The version that [`encode`] writes.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+
+/// Digests are text in it.
+const VERSION_1: u8 = 1;
 
 pub fn encode(record: &Record<'_>) -> Vec<u8> {
     let mut out = Encoder(Vec::with_capacity(1_024));
@@ -25,14 +29,15 @@ pub fn encode(record: &Record<'_>) -> Vec<u8> {
     out.text(record.domain.as_str());
     out.option(&record.principal);
     out.option(&record.issuer);
-    out.option(&record.token_sha256);
+    out.flag(record.token_sha256.is_some());
+    record.token_sha256.iter().for_each(|digest| out.bytes(digest));
     out.option(&record.session);
     out.option(&record.oauth_client);
     out.text(&record.action);
     out.text(&record.resource);
     out.option(&record.path);
     out.option(&record.source_ip);
-    out.text(&record.payload_sha256);
+    out.bytes(&record.payload_sha256);
     out.flag(record.effect == Effect::Allow);
     out.flag(record.enforced);
     out.text(record.reason.as_str());
@@ -52,9 +57,11 @@ pub fn encode(record: &Record<'_>) -> Vec<u8> {
 /// Fails on another version, on anything missing, left over or out of range: only what [`encode`] writes is read.
 pub fn decode(bytes: &[u8]) -> Result<Record<'static>, AuditError> {
     let mut input = Decoder(bytes);
-    if input.byte()? != VERSION {
-        return Err(AuditError::Unreadable("its version is unknown"));
-    }
+    let digest = match input.byte()? {
+        VERSION => Decoder::array::<32>,
+        VERSION_1 => Decoder::hex_digest,
+        _ => return Err(AuditError::Unreadable("its version is unknown")),
+    };
     // A struct expression evaluates its fields in the order they are written in: the order of the bytes.
     let record = Record {
         id: DecisionId::from_uuid(Uuid::from_bytes(input.array()?)),
@@ -64,14 +71,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'static>, AuditError> {
         domain: input.parsed("its domain is none")?,
         principal: input.option()?,
         issuer: input.option()?,
-        token_sha256: input.option()?,
+        token_sha256: if input.flag()? { Some(digest(&mut input)?) } else { None },
         session: input.option()?,
         oauth_client: input.option()?,
         action: input.text()?,
         resource: input.text()?,
         path: input.option()?,
         source_ip: input.option()?,
-        payload_sha256: input.text()?,
+        payload_sha256: digest(&mut input)?,
         effect: if input.flag()? { Effect::Allow } else { Effect::Deny },
         enforced: input.flag()?,
         reason: input.reason()?,
@@ -162,6 +169,12 @@ impl<'a> Decoder<'a> {
             .map_err(|_| AuditError::Unreadable("a text is not UTF-8"))
     }
 
+    fn hex_digest(&mut self) -> Result<[u8; 32], AuditError> {
+        let mut digest = [0; 32];
+        let read = hex::decode_to_slice(&*self.text()?, &mut digest);
+        read.map(|()| digest).map_err(|_| AuditError::Unreadable("a digest is none"))
+    }
+
     fn parsed<T: FromStr>(&mut self, trouble: &'static str) -> Result<T, AuditError> {
         self.text()?.parse().map_err(|_| AuditError::Unreadable(trouble))
     }
@@ -200,14 +213,14 @@ pub(super) mod tests {
             domain: "default".parse().unwrap(),
             principal: Some("User::dev/alice".into()),
             issuer: Some("dev".into()),
-            token_sha256: Some("ab".repeat(32).into()),
+            token_sha256: Some([0xab; 32]),
             session: None,
             oauth_client: Some("web".into()),
             action: "get".into(),
             resource: "orders/GET /orders/{id}".into(),
             path: Some("/orders/7?expand=***".into()),
             source_ip: Some("192.0.2.7".into()),
-            payload_sha256: "cd".repeat(32).into(),
+            payload_sha256: [0xcd; 32],
             effect: Effect::Deny,
             enforced: true,
             reason: Reason::StepUpRequired,
@@ -227,7 +240,7 @@ pub(super) mod tests {
 
     /// If this fails, records that are stored already can no longer be read the same way: make a new version instead.
     #[test]
-    fn version_1_has_these_bytes() {
+    fn version_2_has_these_bytes() {
         let bytes = encode(&sample());
         assert_eq!(hex::encode(&bytes[..44]), GOLDEN_HEAD);
         assert_eq!(bytes.len(), GOLDEN_LENGTH);
@@ -236,14 +249,38 @@ pub(super) mod tests {
     }
 
     const GOLDEN_HEAD: &str =
-        "010198c5a07b3c70008000000000000001000660da8a555890000000097265706c6963612d31000000096761";
-    const GOLDEN_LENGTH: usize = 570;
-    const GOLDEN_SHA256: &str = "c8dbc00abbb1fd42ed6982f8045abc688daec2b8972d18b61f6d4cb4eba9f068";
+        "020198c5a07b3c70008000000000000001000660da8a555890000000097265706c6963612d31000000096761";
+    const GOLDEN_LENGTH: usize = 498;
+    const GOLDEN_SHA256: &str = "10e90f9054f787e2d57f313a0068b7102de891309562212b62646938a4b833a1";
+
+    /// The sample as version 1 wrote it.
+    fn version_1() -> Vec<u8> {
+        let mut bytes = encode(&sample());
+        bytes[0] = VERSION_1;
+        for digest in [[0xab; 32], [0xcd; 32]] {
+            let at = bytes.windows(32).position(|window| window == digest).unwrap();
+            let text = [&64_u32.to_be_bytes(), hex::encode(digest).as_bytes()].concat();
+            bytes.splice(at..at + 32, text);
+        }
+        bytes
+    }
+
+    #[test]
+    fn version_1_is_read_from_these_bytes() {
+        let bytes = version_1();
+        let sha256 = "c8dbc00abbb1fd42ed6982f8045abc688daec2b8972d18b61f6d4cb4eba9f068";
+        assert_eq!((bytes.len(), hex::encode(Sha256::digest(&bytes)).as_str()), (570, sha256));
+        assert_eq!(decode(&bytes).unwrap(), sample());
+        let torn = String::from_utf8_lossy(&bytes).find("abab").unwrap();
+        let mut bytes = version_1();
+        bytes[torn] = b'x';
+        assert!(decode(&bytes).unwrap_err().to_string().contains("digest"));
+    }
 
     #[test]
     fn another_version_is_refused() {
         let mut bytes = encode(&sample());
-        bytes[0] = 2;
+        bytes[0] = 3;
         assert!(decode(&bytes).unwrap_err().to_string().contains("version"));
     }
 
@@ -289,10 +326,10 @@ pub(super) mod tests {
     prop_compose! {
         fn who()(
             (principal, issuer, session, oauth_client, source_ip) in (maybe(), maybe(), maybe(), maybe(), maybe()),
-            token_sha256 in option::of("[0-9a-f]{64}"),
+            token_sha256 in option::of(any::<[u8; 32]>()),
             pep in "[a-z][a-z0-9]{0,20}",
         ) -> Record<'static> {
-            let (pep, token_sha256) = (pep.parse().unwrap(), token_sha256.map(Cow::Owned));
+            let pep = pep.parse().unwrap();
             Record { principal, issuer, token_sha256, session, oauth_client, source_ip, pep, ..sample() }
         }
     }

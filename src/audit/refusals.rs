@@ -51,8 +51,19 @@ pub(super) struct RefusalCounts {
     minute: Timestamp,
     clients: Peers,
     strangers: Peers,
-    pending: BTreeMap<(Timestamp, RefusalKind, String), Refusals>,
+    pending: BTreeMap<Key, Refusals>,
+    last: Option<Last>,
     noted: u64,
+}
+
+type Key = (Timestamp, RefusalKind, String);
+
+/// Whom the last call came from and where it was counted. An overload is one caller over and over, and counting its
+/// calls is a good part of refusing them.
+#[derive(Debug)]
+struct Last {
+    peer: String,
+    key: Key,
 }
 
 /// The callers that share one bound.
@@ -73,6 +84,7 @@ impl RefusalCounts {
             clients: Peers::default(),
             strangers: Peers::default(),
             pending: BTreeMap::new(),
+            last: None,
             noted: 0,
         }
     }
@@ -81,6 +93,9 @@ impl RefusalCounts {
         self.noted = self.noted.saturating_add(1);
         let minute =
             Timestamp::from_micros(now.micros().div_euclid(MINUTE_MICROS).saturating_mul(MINUTE_MICROS));
+        if let Some(row) = self.row_of_last(minute, kind, peer) {
+            return row.add(now);
+        }
         if minute != self.minute {
             self.minute = minute;
             self.clients.named.clear();
@@ -90,16 +105,22 @@ impl RefusalCounts {
             RefusalKind::Unauthenticated => &mut self.strangers,
             RefusalKind::PermissionDenied | RefusalKind::Overloaded => &mut self.clients,
         };
-        let peer = peers.name(identity(kind, peer), self.peers_a_minute);
-        let row = self.pending.entry((minute, kind, peer)).or_insert_with_key(|(_, _, peer)| {
+        let key = (minute, kind, peers.name(identity(kind, peer), self.peers_a_minute));
+        self.last = Some(Last { peer: peer.to_owned(), key: key.clone() });
+        let row = self.pending.entry(key).or_insert_with_key(|(_, _, peer)| {
             peers.pending = peers.pending.saturating_add(1);
             let (replica, kind) = (self.replica.clone(), kind.as_str().to_owned());
             let (peer, sample) = (peer.clone(), cleaned(rpc));
             Refusals { replica, minute, kind, peer, count: 0, first: now, last: now, sample }
         });
-        row.count = row.count.saturating_add(1);
-        row.first = row.first.min(now);
-        row.last = row.last.max(now);
+        row.add(now);
+    }
+
+    /// The row of the last call, if this one belongs there too.
+    fn row_of_last(&mut self, minute: Timestamp, kind: RefusalKind, peer: &str) -> Option<&mut Refusals> {
+        let last =
+            self.last.as_ref().filter(|last| last.peer == peer && (last.key.0, last.key.1) == (minute, kind));
+        self.pending.get_mut(&last?.key)
     }
 
     /// Every call noted so far, since the start.

@@ -94,7 +94,6 @@ impl<'a> RecordGuard<'a> {
         let errors = walk.evaluation.iter().flat_map(|said| &said.policy_errors);
         let risk_reasons = walk.risk.iter().flat_map(|risk| &risk.reasons);
         let took = self.decider.clock.monotonic().saturating_sub(self.started);
-        let (mut token_hex, mut payload_hex) = ([0; 64], [0; 64]);
         slot.write_down(Record {
             id: decision.id,
             at: walk.now,
@@ -103,14 +102,14 @@ impl<'a> RecordGuard<'a> {
             domain: walk.domain.clone(),
             principal: walk.principal_name(),
             issuer: token.map(|token| token.issuer.as_str().into()),
-            token_sha256: token.map(|token| hex(&token.sha256, &mut token_hex).into()),
+            token_sha256: token.map(|token| token.sha256),
             session: token.and_then(|token| token.session_id.as_deref()).map(Cow::Borrowed),
             oauth_client: token.and_then(|token| token.client_id.as_deref()).map(Cow::Borrowed),
             action,
             resource,
             path: path.map(Cow::Borrowed),
             source_ip: walk.source_ip().map(|ip| ip.to_string().into()),
-            payload_sha256: hex(&payload::digest(&self.query.question), &mut payload_hex).into(),
+            payload_sha256: payload::digest(&self.query.question),
             effect: decision.effect(),
             enforced: decision.enforced,
             reason: decision.reason,
@@ -127,13 +126,6 @@ impl<'a> RecordGuard<'a> {
             trace_id: self.query.trace_id.as_deref().map(Cow::Borrowed),
         })
     }
-}
-
-/// A digest in hex, written where it costs no memory of its own.
-fn hex<'b>(digest: &[u8; 32], buffer: &'b mut [u8; 64]) -> &'b str {
-    // Neither can fail: the buffer has the right length, and hex digits are ASCII.
-    let written = hex::encode_to_slice(digest, buffer);
-    written.ok().and_then(|()| std::str::from_utf8(buffer).ok()).unwrap_or_default()
 }
 
 /// What operators are told of each refusal.

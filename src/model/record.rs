@@ -24,8 +24,8 @@ pub struct Record<'a> {
     /// `User::dev/alice`; absent when no principal was proved.
     pub principal: Option<Cow<'a, str>>,
     pub issuer: Option<Cow<'a, str>>,
-    /// SHA-256 of the whole token, in hex.
-    pub token_sha256: Option<Cow<'a, str>>,
+    /// SHA-256 of the whole token.
+    pub token_sha256: Option<[u8; 32]>,
     pub session: Option<Cow<'a, str>>,
     /// `client_id` of the token.
     pub oauth_client: Option<Cow<'a, str>>,
@@ -35,8 +35,8 @@ pub struct Record<'a> {
     /// The path as it came; masked before it is kept.
     pub path: Option<Cow<'a, str>>,
     pub source_ip: Option<Cow<'a, str>>,
-    /// SHA-256 over the question as it was asked, in hex.
-    pub payload_sha256: Cow<'a, str>,
+    /// SHA-256 over the question as it was asked.
+    pub payload_sha256: [u8; 32],
     pub effect: Effect,
     pub enforced: bool,
     pub reason: Reason,
@@ -87,4 +87,13 @@ pub struct Refusals {
     pub last: Timestamp,
     /// The RPC of the first one.
     pub sample: String,
+}
+
+impl Refusals {
+    /// One more call, at this moment.
+    pub fn add(&mut self, at: Timestamp) {
+        self.count = self.count.saturating_add(1);
+        self.first = self.first.min(at);
+        self.last = self.last.max(at);
+    }
 }

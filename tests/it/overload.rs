@@ -1,6 +1,7 @@
 //! Overload through the real server: who waited too long is denied before anything is decided, and counted.
 
 use deodar::api::pb::{decision as pb, manage};
+use prost::Message;
 
 use crate::support::app::{Backend, TestApp};
 use crate::support::case::reason_name;
@@ -38,5 +39,37 @@ async fn a_call_that_waits_no_longer_than_it_may_is_decided() {
     let gateway = app.decisions(&app.gateway_key).await;
     let decision = gateway.decisions().check(health()).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(reason_name(decision.reason), "allowed");
+    app.stop().await;
+}
+
+/// A refusal that does not wait for the message would reset the stream, and an HTTP/2 server lets go of a connection on
+/// which that happens a thousand times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_outlives_any_number_of_refusals() {
+    const CALLS: usize = 1_500;
+    let app = TestApp::start_with(Backend::Sqlite, "[decide]\nmax_queue_delay = \"0s\"\n").await;
+    let socket = tokio::net::TcpStream::connect(app.running.decisions()).await.unwrap();
+    let (mut client, mut connection) = h2::client::handshake(socket).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    tokio::spawn(connection);
+    let message = health().encode_to_vec();
+    let framed = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    for _ in 0..CALLS {
+        let request = http::Request::post("http://deodar/deodar.decision.v1.DecisionService/Check")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", format!("Bearer {}", app.gateway_key.expose()))
+            .body(())
+            .unwrap();
+        client = client.ready().await.unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        // Answered behind the head of the call: so that was seen before the message is sent.
+        pings.ping(h2::Ping::opaque()).await.unwrap();
+        body.send_data(framed.clone().into(), true).unwrap();
+        let mut answer = answer.await.unwrap().into_body();
+        let data = answer.data().await.unwrap().unwrap();
+        let decision = pb::CheckResponse::decode(&data[5..]).unwrap().decision.unwrap();
+        assert_eq!(reason_name(decision.reason), "overloaded");
+    }
     app.stop().await;
 }

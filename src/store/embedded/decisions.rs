@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
+use foldhash::fast::RandomState;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
@@ -223,7 +224,7 @@ async fn known(
     connection: &mut SqliteConnection,
     first: Uuid,
     last: Uuid,
-) -> Result<HashSet<Uuid>, sqlx::Error> {
+) -> Result<HashSet<Uuid, RandomState>, sqlx::Error> {
     let batches: Vec<(Vec<u8>,)> =
         sqlx::query_as("SELECT ids FROM decision_batches WHERE last_id >= ? AND first_id <= ?")
             .bind(first)

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
 const BITS_PER_NAME: usize = 10;
@@ -22,7 +23,7 @@ pub(super) enum Kind {
 
 /// A filter over these names, as it is stored.
 pub(super) fn filter<'a>(names: impl Iterator<Item = (Kind, &'a str)>) -> Vec<u8> {
-    let distinct: HashSet<(Kind, &str)> = names.collect();
+    let distinct: HashSet<(Kind, &str), RandomState> = names.collect();
     let mut bytes = vec![0_u8; (distinct.len() * BITS_PER_NAME).div_ceil(8).max(8)];
     let bits = bytes.len() as u64 * 8;
     for (kind, name) in distinct {
