@@ -46,6 +46,17 @@ struct StatusView {
     records_queued: u64,
     records_stored: u64,
     replicas: Vec<ReplicaView>,
+    token_cache: TokenCacheView,
+}
+
+#[derive(Debug, Serialize)]
+struct TokenCacheView {
+    tokens: u64,
+    bytes: u64,
+    max_bytes: u64,
+    hits: u64,
+    misses: u64,
+    evictions: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,8 +95,14 @@ impl From<pb::GetStatusResponse> for StatusView {
             records_queued: status.records_queued,
             records_stored: status.records_stored,
             replicas: status.replicas.into_iter().map(replica).collect(),
+            token_cache: token_cache(status.token_cache.unwrap_or_default()),
         }
     }
+}
+
+const fn token_cache(cache: pb::TokenCache) -> TokenCacheView {
+    let pb::TokenCache { tokens, bytes, max_bytes, hits, misses, evictions } = cache;
+    TokenCacheView { tokens, bytes, max_bytes, hits, misses, evictions }
 }
 
 fn bundle(bundle: pb::LiveBundle) -> BundleView {
@@ -120,6 +137,7 @@ fn human(status: &StatusView) -> String {
         ("issuers", words::commas(&status.issuers)),
         ("signals", status.signals.to_string()),
         ("records", format!("{} stored, {} queued", status.records_stored, status.records_queued)),
+        ("token cache", tokens(&status.token_cache)),
     ]);
     let mut parts = vec![verdict(status), facts];
     if !status.bundles.is_empty() {
@@ -129,6 +147,15 @@ fn human(status: &StatusView) -> String {
         parts.push(replicas(&status.replicas));
     }
     parts.join("\n\n")
+}
+
+fn tokens(cache: &TokenCacheView) -> String {
+    let TokenCacheView { tokens, bytes, max_bytes, hits, misses, evictions } = cache;
+    let looks = hits.saturating_add(*misses);
+    let share = if looks == 0 { 0.0 } else { *hits as f64 / looks as f64 * 100.0 };
+    format!(
+        "{tokens} kept, {bytes} of {max_bytes} bytes; {hits} hits, {misses} misses ({share:.1} % hits), {evictions} evicted"
+    )
 }
 
 fn verdict(status: &StatusView) -> String {

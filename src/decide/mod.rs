@@ -203,6 +203,10 @@ impl Decider {
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
 }
 
 /// A call under way. Dropped, it makes room for another.

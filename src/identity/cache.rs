@@ -5,12 +5,16 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use super::config::CacheConfig;
 use super::lifetime::Lifetime;
 use super::refusal::IdentityRefusal;
+use super::tally::Tally;
+use super::weight::weight;
 use crate::model::{Principal, Timestamp};
 
 /// Who a credential proved, and what of it was set aside.
@@ -21,10 +25,36 @@ pub struct Authenticated {
     pub dropped: Arc<[String]>,
 }
 
+/// What the cache holds, and what it has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// How many tokens are kept.
+    pub tokens: u64,
+    /// How much memory they take, in bytes, approximately.
+    pub bytes: u64,
+    /// How much they may take, in bytes.
+    pub max_bytes: u64,
+    /// Tokens that were presented and known: their signature was not checked again.
+    pub hits: u64,
+    /// Tokens that were presented and had to be verified, good or not.
+    pub misses: u64,
+    /// Tokens that were put out, or not let in, because there was no room.
+    pub evictions: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     known: Authenticated,
     lifetime: Lifetime,
+    /// What it takes.
+    bytes: u32,
+}
+
+/// What is counted when entries come and go.
+#[derive(Debug, Default)]
+struct Room {
+    bytes: AtomicU64,
+    evictions: AtomicU64,
 }
 
 /// The hash of a digest is a part of it. Only tokens that were verified get in, so nobody but an issuer could choose
@@ -44,26 +74,22 @@ impl Hasher for OfDigest {
     }
 }
 
-/// Bounded by number and by approximate size; the least used go first.
+/// Bounded by number and by the memory that the entries take; the least used go first.
 #[derive(Debug)]
 pub(super) struct TokenCache {
     /// Absent when the cache is switched off.
     entries: Option<Cache<[u8; 32], Entry, BuildHasherDefault<OfDigest>>>,
+    max_bytes: u64,
+    tally: Tally,
+    room: Arc<Room>,
 }
 
 impl TokenCache {
     pub(super) fn new(config: &CacheConfig) -> Self {
-        if config.max_tokens == 0 || config.max_bytes == 0 {
-            return Self { entries: None };
-        }
-        // The one bound that moka offers is the total weight. A weight never falls below an even share of the bytes,
-        // so the total bounds the number of entries too.
-        let share = u32::try_from(config.max_bytes.div_ceil(config.max_tokens)).unwrap_or(u32::MAX);
-        let entries = Cache::builder()
-            .max_capacity(config.max_bytes)
-            .weigher(move |_, entry: &Entry| weight(&entry.known).max(share))
-            .build_with_hasher(BuildHasherDefault::default());
-        Self { entries: Some(entries) }
+        let room = Arc::new(Room::default());
+        let off = config.max_tokens == 0 || config.max_bytes == 0;
+        let entries = (!off).then(|| bounded(config, Arc::clone(&room)));
+        Self { entries, max_bytes: config.max_bytes, tally: Tally::default(), room }
     }
 
     /// What is known of the token, as a fresh verification at `now` would answer; `None` when it must be verified.
@@ -72,34 +98,53 @@ impl TokenCache {
         sha256: &[u8; 32],
         now: Timestamp,
     ) -> Option<Result<Authenticated, IdentityRefusal>> {
-        let entry = self.entries.as_ref()?.get(sha256)?;
+        let Some(entry) = self.entries.as_ref()?.get(sha256) else {
+            self.tally.miss();
+            return None;
+        };
+        self.tally.hit();
         Some(entry.lifetime.check(now).map(|()| entry.known))
     }
 
     pub(super) fn insert(&self, sha256: [u8; 32], known: Authenticated, lifetime: Lifetime) {
-        if let Some(entries) = &self.entries {
-            entries.insert(sha256, Entry { known, lifetime });
-        }
+        let Some(entries) = &self.entries else { return };
+        let bytes = u32::try_from(weight(&known)).unwrap_or(u32::MAX);
+        self.room.bytes.fetch_add(bytes.into(), Ordering::Relaxed);
+        entries.insert(sha256, Entry { known, lifetime, bytes });
     }
 
-    /// How many tokens are kept, approximately.
-    pub(super) fn len(&self) -> u64 {
-        self.entries.as_ref().map_or(0, |entries| entries.entry_count())
+    /// Finishes what the cache has put off, so that the numbers are those of now.
+    pub(super) fn stats(&self) -> CacheStats {
+        if let Some(entries) = &self.entries {
+            entries.run_pending_tasks();
+        }
+        let (hits, misses) = self.tally.sum();
+        CacheStats {
+            tokens: self.entries.as_ref().map_or(0, Cache::entry_count),
+            bytes: self.room.bytes.load(Ordering::Relaxed),
+            max_bytes: self.max_bytes,
+            hits,
+            misses,
+            evictions: self.room.evictions.load(Ordering::Relaxed),
+        }
     }
 }
 
-/// The memory an entry takes, in bytes: its strings, and a fixed guess for nodes and headers.
-fn weight(known: &Authenticated) -> u32 {
-    const FIXED: usize = 1_024;
-    const PER_TEXT: usize = 48;
-    let principal = &*known.principal;
-    let token = principal.token.iter();
-    let sets = [&principal.roles, &principal.groups]
-        .into_iter()
-        .chain(principal.tags.values())
-        .chain(token.flat_map(|token| [&token.audience, &token.scopes, &token.amr]));
-    let texts: usize = sets.flatten().chain(known.dropped.iter()).map(|text| text.len() + PER_TEXT).sum();
-    u32::try_from(FIXED + texts).unwrap_or(u32::MAX)
+/// The one bound that moka offers is the total weight. A weight never falls below an even share of the bytes, so the total
+/// bounds the number of entries too.
+fn bounded(config: &CacheConfig, room: Arc<Room>) -> Cache<[u8; 32], Entry, BuildHasherDefault<OfDigest>> {
+    let share = u32::try_from(config.max_bytes.div_ceil(config.max_tokens)).unwrap_or(u32::MAX);
+    let removed = move |_: Arc<[u8; 32]>, entry: Entry, cause: RemovalCause| {
+        room.bytes.fetch_sub(entry.bytes.into(), Ordering::Relaxed);
+        if cause == RemovalCause::Size {
+            room.evictions.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    Cache::builder()
+        .max_capacity(config.max_bytes)
+        .weigher(move |_, entry: &Entry| entry.bytes.max(share))
+        .eviction_listener(removed)
+        .build_with_hasher(BuildHasherDefault::default())
 }
 
 #[cfg(test)]
@@ -132,8 +177,9 @@ mod tests {
         for n in 0..200 {
             cache.insert([n; 32], known(), lifetime(0, None, 100, 0));
         }
-        cache.entries.as_ref().unwrap().run_pending_tasks();
-        assert!((1..=10).contains(&cache.len()), "{}", cache.len());
+        let stats = cache.stats();
+        assert!((1..=10).contains(&stats.tokens), "{stats:?}");
+        assert_eq!(stats.tokens + stats.evictions, 200);
     }
 
     #[test]
@@ -145,8 +191,25 @@ mod tests {
         for n in 0..50 {
             cache.insert([n; 32], big.clone(), lifetime(0, None, 100, 0));
         }
-        cache.entries.as_ref().unwrap().run_pending_tasks();
-        assert!((1..=4).contains(&cache.len()), "{}", cache.len());
+        let stats = cache.stats();
+        assert!(stats.tokens >= 1 && stats.bytes > stats.tokens * 20_000, "{stats:?}");
+        assert!(stats.bytes <= stats.max_bytes, "{stats:?}");
+    }
+
+    #[test]
+    fn looks_are_counted_and_bytes_come_and_go_with_their_entries() {
+        let cache = TokenCache::new(&CacheConfig::default());
+        let look = |n| cache.get(&[n; 32], Timestamp::from_seconds(1)).is_some();
+        assert!(!look(1));
+        cache.insert([1; 32], known(), lifetime(0, None, 100, 0));
+        let one = cache.stats();
+        cache.insert([1; 32], known(), lifetime(0, None, 100, 0));
+        assert_eq!(cache.stats(), one, "the same token again takes the place of the first");
+        cache.insert([2; 32], known(), lifetime(0, None, 100, 0));
+        assert!(look(1) && look(2) && look(2) && !look(3));
+        let CacheStats { tokens, bytes, hits, misses, evictions, .. } = cache.stats();
+        assert_eq!((tokens, hits, misses, evictions), (2, 3, 2, 0));
+        assert_eq!(bytes, 2 * one.bytes);
     }
 
     #[test]
@@ -154,6 +217,7 @@ mod tests {
         let cache = TokenCache::new(&CacheConfig { max_tokens: 0, ..CacheConfig::default() });
         cache.insert([1; 32], known(), lifetime(0, None, 100, 0));
         assert!(cache.get(&[1; 32], Timestamp::from_seconds(1)).is_none());
+        assert_eq!(cache.stats(), CacheStats { max_bytes: cache.max_bytes, ..CacheStats::default() });
     }
 
     proptest! {

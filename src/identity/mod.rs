@@ -35,9 +35,11 @@ mod revocation;
 mod shards;
 mod shared_key;
 mod sign;
+mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -47,7 +49,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 pub use algorithm::Algorithm;
-pub use cache::Authenticated;
+pub use cache::{Authenticated, CacheStats};
 pub use certificate::CertificateConfig;
 pub use checks::{Check, Inspection, Outcome};
 pub use claim_path::ClaimPath;
@@ -296,9 +298,9 @@ impl Identity {
         self.proofs.remembered()
     }
 
-    /// How many verified tokens are kept, approximately.
-    pub fn cached_tokens(&self) -> u64 {
-        self.cache.len()
+    /// What the cache of verified tokens holds, and how often it was of use.
+    pub fn token_cache(&self) -> CacheStats {
+        self.cache.stats()
     }
 }
 

@@ -15,6 +15,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::identity::CacheStats;
 pub use crate::store::Replica as ReplicaStatus;
 pub use clients::{NewClient, NewlyCreated};
 pub use principals::NewEntry;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ManageError, Management};
 use crate::audit;
+use crate::identity::CacheStats;
 use crate::model::{BundleDigest, DomainId, Revision, Timestamp};
 use crate::store::Replica;
 
@@ -25,6 +26,7 @@ pub struct Status {
     pub issuers: Vec<String>,
     pub signals: usize,
     pub audit: audit::Stats,
+    pub token_cache: CacheStats,
     pub replicas: Vec<Replica>,
 }
 
@@ -61,6 +63,7 @@ impl Management {
             issuers: self.identity.issuers().into_iter().map(|issuer| issuer.alias.to_string()).collect(),
             signals: self.live.signals.len(),
             audit: self.recorder.stats(),
+            token_cache: self.identity.token_cache(),
             replicas,
         })
     }

@@ -198,6 +198,27 @@ async fn status_tells_what_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn status_counts_what_the_token_cache_was_good_for() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let shell = Shell::of(&app);
+    let token = shell.token().await;
+    let words = ["check", "GET", ORDER, "--token", &token];
+    for _ in 0..3 {
+        shell.run(&words).await;
+    }
+    let cache = &shell.json(&["status"]).await["token_cache"];
+    assert_eq!(
+        (&cache["tokens"], &cache["hits"], &cache["misses"], &cache["evictions"]),
+        (&1.into(), &2.into(), &1.into(), &0.into())
+    );
+    let (bytes, most) = (cache["bytes"].as_u64().unwrap(), cache["max_bytes"].as_u64().unwrap());
+    assert!(bytes > 1_000 && bytes < most, "{cache}");
+    let text = shell.run(&["status"]).await.stdout;
+    assert!(text.contains("1 kept") && text.contains("2 hits, 1 misses (66.7 % hits)"), "{text}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_refuses_is_told_with_the_field() {
     let app = TestApp::start(Backend::Sqlite).await;
     let shell = Shell::of(&app);

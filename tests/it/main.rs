@@ -28,6 +28,8 @@ mod invariants;
 #[cfg(test)]
 mod jose;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod principals;

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use super::{Door, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::system_service_server::SystemService;
-use crate::manage::{self, BundleStatus, ReplicaStatus};
+use crate::manage::{self, BundleStatus, CacheStats, ReplicaStatus};
 
 #[tonic::async_trait]
 impl SystemService for Door {
@@ -33,7 +33,13 @@ fn answer(status: manage::Status) -> pb::GetStatusResponse {
         records_queued: status.audit.queued,
         records_stored: status.audit.written,
         replicas: status.replicas.into_iter().map(replica).collect(),
+        token_cache: Some(token_cache(&status.token_cache)),
     }
+}
+
+const fn token_cache(stats: &CacheStats) -> pb::TokenCache {
+    let CacheStats { tokens, bytes, max_bytes, hits, misses, evictions } = *stats;
+    pb::TokenCache { tokens, bytes, max_bytes, hits, misses, evictions }
 }
 
 fn bundle(bundle: BundleStatus) -> pb::LiveBundle {

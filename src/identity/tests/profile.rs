@@ -219,5 +219,5 @@ fn inspection_says_how_long_a_token_has_left() {
         (Some("EdDSA"), Some(KEY.kid()))
     );
     assert_eq!(inspection.issuer.unwrap().as_str(), "corp");
-    assert_eq!(identity.cached_tokens(), 0);
+    assert_eq!(identity.token_cache().tokens, 0);
 }
