@@ -24,6 +24,8 @@ mod docs;
 #[cfg(test)]
 mod dpop;
 #[cfg(test)]
+mod fuzzing;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod jose;

@@ -1,0 +1,198 @@
+//! The inputs that fuzzing starts from. `good-` ones are accepted, `bad-` ones refused; the tests hold them to it.
+//!
+//! They are made here and kept in `fuzz/seeds/<target>/`, so that a fuzzer can read them without this program. Writing them
+//! anew: `cargo test --test it fuzzing::write_the_seeds -- --ignored`.
+
+use serde_json::{Value, json};
+
+use super::draft::Draft;
+use super::token::{NOW, SHOP};
+use super::{Verdict, jwks, keys, proof, token};
+
+pub struct Target {
+    pub name: &'static str,
+    pub judge: fn(&[u8]) -> Verdict,
+    pub seeds: fn() -> Vec<(String, String)>,
+}
+
+pub const TARGETS: [Target; 3] = [
+    Target { name: "token", judge: token::judge, seeds: of_token },
+    Target { name: "proof", judge: proof::judge, seeds: of_proof },
+    Target { name: "jwks", judge: jwks::judge, seeds: of_jwks },
+];
+
+/// An object with some members replaced, or removed where the change is `null`.
+fn with(object: &Value, changes: &Value) -> Value {
+    let mut object = object.clone();
+    let members = object.as_object_mut().unwrap();
+    for (name, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            members.shift_remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
+        }
+    }
+    object
+}
+
+fn draft(signer: &str, header: &Value, payload: &Value) -> String {
+    Draft { signer, header: &header.to_string(), payload: &payload.to_string() }.text()
+}
+
+fn of_token() -> Vec<(String, String)> {
+    let now = NOW.seconds();
+    let header = json!({ "typ": "at+jwt", "alg": "EdDSA" });
+    let by_corp = |changes: Value| draft("corp", &header, &with(&token::claims(), &changes));
+    let shop_claims = json!({ "iss": SHOP, "sub": "bob", "aud": ["users"], "iat": now, "exp": now + 60 });
+    let full = json!({
+        "roles": ["clerk", "admin"], "groups": ["staff"], "tenant": "north", "level": 3, "more": ["a", true],
+        "scope": "orders:read orders:write", "resource_access": { "orders": { "roles": ["auditor"] } }, "acr": "mfa",
+        "amr": ["pwd", "otp"], "auth_time": now - 60, "sid": "s-1", "nbf": now,
+    });
+    let signed =
+        Draft { signer: "corp", header: &header.to_string(), payload: &token::claims().to_string() }.sign();
+    let at = signed.rfind('.').unwrap();
+    let seeds = [
+        ("good-plain", by_corp(json!({}))),
+        ("good-full", by_corp(full)),
+        ("good-workload", by_corp(json!({ "sub": "spa" }))),
+        ("good-fractions", by_corp(json!({ "iat": now as f64 - 0.5, "exp": now as f64 + 0.25 }))),
+        ("good-list-audience", by_corp(json!({ "aud": ["billing", "users"] }))),
+        ("good-kid", draft("corp", &with(&header, &json!({ "kid": keys::CORP.kid() })), &token::claims())),
+        ("good-other-issuer", draft("shop", &json!({ "alg": "EdDSA" }), &shop_claims)),
+        ("good-signed", signed.clone()),
+        ("bad-expired", by_corp(json!({ "iat": now - 600, "exp": now - 300 }))),
+        ("bad-future", by_corp(json!({ "nbf": now + 60 }))),
+        ("bad-audience", by_corp(json!({ "aud": "billing" }))),
+        ("bad-bound", by_corp(json!({ "cnf": { "jkt": keys::CLIENT.kid() } }))),
+        ("bad-bound-otherwise", by_corp(json!({ "cnf": { "kid": "k" } }))),
+        ("bad-overage", by_corp(json!({ "_claim_names": { "groups": "src1" } }))),
+        ("bad-types", by_corp(json!({ "sub": 7, "aud": {}, "exp": "soon" }))),
+        ("bad-stranger", draft("stranger", &header, &token::claims())),
+        ("bad-crossed-keys", draft("shop", &header, &token::claims())),
+        ("bad-none", draft("corp", &json!({ "alg": "none", "typ": "at+jwt" }), &token::claims())),
+        (
+            "bad-own-key",
+            draft(
+                "stranger",
+                &with(&header, &json!({ "jwk": keys::STRANGER.public_jwk() })),
+                &token::claims(),
+            ),
+        ),
+        (
+            "bad-crit",
+            draft("corp", &with(&header, &json!({ "crit": ["exp"], "b64": false })), &token::claims()),
+        ),
+        ("bad-twice", by_corp(json!({})).replace("\"jti\"", "\"exp\":1,\"\\u0065xp\"")),
+        ("bad-unsigned", signed[..=at].to_owned()),
+        ("bad-four-segments", format!("{signed}.AAAA")),
+        ("bad-padded", format!("{signed}=")),
+        ("bad-empty", String::new()),
+    ];
+    seeds.map(|(name, text)| (name.to_owned(), text)).into()
+}
+
+fn of_proof() -> Vec<(String, String)> {
+    let now = NOW.seconds();
+    let (header, claims) = proof::parts();
+    let by_client = |changes: Value| draft("client", &header, &with(&claims, &changes));
+    let headed = |changes: Value| draft("client", &with(&header, &changes), &claims);
+    let seeds = [
+        ("good-plain", by_client(json!({}))),
+        ("good-spelling", by_client(json!({ "htu": "HTTPS://api.EXAMPLE.com:443/%6frders/7?x#y" }))),
+        ("good-just-in-time", by_client(json!({ "iat": now - 59 }))),
+        ("good-media-type", headed(json!({ "typ": "application/DPoP+JWT" }))),
+        ("good-nonce", by_client(json!({ "nonce": "n" }))),
+        ("bad-method", by_client(json!({ "htm": "POST" }))),
+        ("bad-path", by_client(json!({ "htu": "https://api.example.com/orders%2F7" }))),
+        ("bad-host", by_client(json!({ "htu": "https://api.example.com@evil.example/orders/7" }))),
+        ("bad-old", by_client(json!({ "iat": now - 60 }))),
+        ("bad-future", by_client(json!({ "iat": now + 6 }))),
+        ("bad-no-id", by_client(json!({ "jti": null }))),
+        ("bad-other-token", by_client(json!({ "ath": "AAAA" }))),
+        (
+            "bad-other-key",
+            draft("stranger", &with(&header, &json!({ "jwk": keys::bare_jwk(&keys::STRANGER) })), &claims),
+        ),
+        ("bad-signature", draft("stranger", &header, &claims)),
+        (
+            "bad-private",
+            headed(json!({ "jwk": with(&keys::bare_jwk(&keys::CLIENT), &json!({ "d": "AAAA" })) })),
+        ),
+        ("bad-symmetric", headed(json!({ "jwk": { "kty": "oct", "k": "AAAA" }, "alg": "HS256" }))),
+        ("bad-type", headed(json!({ "typ": "at+jwt" }))),
+        ("bad-no-key", headed(json!({ "jwk": null }))),
+        (
+            "bad-two",
+            format!(
+                "{0},{0}",
+                Draft { signer: "client", header: &header.to_string(), payload: &claims.to_string() }.sign()
+            ),
+        ),
+        ("bad-empty", String::new()),
+    ];
+    seeds.map(|(name, text)| (name.to_owned(), text)).into()
+}
+
+fn of_jwks() -> Vec<(String, String)> {
+    let set = |list: &[Value]| json!({ "keys": list }).to_string();
+    let ed = keys::CORP.public_jwk();
+    let rsa =
+        |changes: Value| with(&json!({ "kty": "RSA", "kid": "r", "n": RSA_2048, "e": "AQAB" }), &changes);
+    let small = json!({ "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43) });
+    let seeds = [
+        ("good-ed25519", set(std::slice::from_ref(&ed))),
+        ("good-p256", set(&[p256(&json!({}))])),
+        ("good-p384", set(&[p384()])),
+        ("good-rsa", set(&[rsa(json!({}))])),
+        (
+            "good-many",
+            set(&[ed.clone(), p256(&json!({})), p384(), rsa(json!({ "alg": "PS256", "use": "sig" }))]),
+        ),
+        (
+            "good-some-left-out",
+            set(&[
+                json!({ "kty": "oct", "k": "AAAA" }),
+                with(&ed, &json!({ "use": "enc", "kid": "enc" })),
+                with(&ed, &json!({ "key_ops": ["sign"], "kid": "ops" })),
+                json!({ "kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA" }),
+                ed.clone(),
+            ]),
+        ),
+        ("bad-small-order", set(&[small])),
+        ("bad-off-curve", set(&[p256(&json!({ "y": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE" }))])),
+        ("bad-private", set(&[with(&ed, &json!({ "d": "AAAA" }))])),
+        ("bad-rsa-short", set(&[rsa(json!({ "n": &RSA_2048[..340] }))])),
+        ("bad-rsa-exponent", set(&[rsa(json!({ "e": "AQ" }))])),
+        ("bad-algorithm", set(&[with(&ed, &json!({ "alg": "ES256" }))])),
+        ("bad-same-id", set(&[ed.clone(), ed.clone()])),
+        ("bad-twice", "{\"keys\":[],\"keys\":[]}".to_owned()),
+        ("bad-no-keys", set(&[])),
+        ("bad-key-alone", ed.to_string()),
+        ("bad-empty", String::new()),
+    ];
+    seeds.map(|(name, text)| (name.to_owned(), text)).into()
+}
+
+/// Public keys whose private halves nobody kept.
+const RSA_2048: &str = concat!(
+    "s5QUMqhKDrSTr7qZKRhOEkx5_Eme_IVJEY4s_YZo3fynHqC4bYOe9akhe1laK1Grpn2yWEZZerPjpG3-WfJ1GoHCZJN2nKkQtPiF",
+    "d5uQmwOTAi84RjQ6zQloOoHzuv1XnjpygBSpaBeaVBhg6QqMAfio4GS8424dEX4-ou3Hm4sJguMHkMFllxY0nehxlbWi2kkmBC3w",
+    "L2KpF1LtDpACmkQBbJtO2jNqlhd_jT9tk1x9-lI_KIg0cIjIftZoU5e77p-IFaCsVJMeEiW8MQNx0wXlciJxcsJs2BPVuGgnTYqb",
+    "-IegHnbx-iN-w4NYE-7tr7pv1jjkg2XCz2cEvuEwww",
+);
+
+fn p256(changes: &Value) -> Value {
+    let key = json!({
+        "kty": "EC", "crv": "P-256", "kid": "p256", "x": "mD5mqVyuFuI-f_3WywsA3VAAqJAtfOhBh13rTajdnZE",
+        "y": "dbmDJ2SCJXsSh9sCfIkziYGY3MwYY_2_oGwpAhWordw",
+    });
+    with(&key, changes)
+}
+
+fn p384() -> Value {
+    json!({
+        "kty": "EC", "crv": "P-384", "kid": "p384", "x": "P8cTnIAUBKbZdvHZlHFdcC2ySEJ9yu_rh3btv4vm8HeiWNnVPfFmcVo6Zb3e7cOz",
+        "y": "HBCQPsISKb_vBIPkAibCrIJm-dWdGxTj1WaacMGXNpvJBg-YeiBnRPsZhwt-hz1C",
+    })
+}
