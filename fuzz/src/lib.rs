@@ -3,6 +3,7 @@
 //! The tests of the product read these files too (`tests/it/fuzzing.rs`), so that every seed is judged by the same code on
 //! each run of theirs, without a nightly compiler.
 
+pub mod certificate;
 pub mod draft;
 pub mod jwks;
 pub mod keys;

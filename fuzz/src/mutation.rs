@@ -1,11 +1,12 @@
 //! Mutations that keep the form, so that what is inside is reached: of a draft, its signer and the members of its two
-//! objects; of a key set, the members of the set and of its keys.
+//! objects; of a key set, the members of the set and of its keys; of a certificate, parts of headers and bytes inside.
 //!
 //! Values come from a list of those that have been somebody's mistake before. Now and then bytes change instead, by
 //! libFuzzer's own hand where it runs.
 
 use serde_json::{Map, Value, json};
 
+use super::certificate;
 use super::draft::{Draft, SIGNERS};
 use super::random::Random;
 use super::token::{CORP, NOW, SHOP};
@@ -134,7 +135,8 @@ pub fn mutate(
 /// The same text with something else in it; `None` where it has no form to keep.
 fn structured(text: &str, random: &mut Random) -> Option<String> {
     let Some(draft) = Draft::parse(text) else {
-        return text.starts_with('{').then(|| object(text, random)).flatten();
+        let set = text.starts_with('{').then(|| object(text, random)).flatten();
+        return set.or_else(|| certificate::mutated(text, random));
     };
     if random.below(16) == 0 {
         return Some(Draft { signer: random.one_of::<&str>(&SIGNERS), ..draft }.text());

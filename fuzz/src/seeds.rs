@@ -3,11 +3,13 @@
 //! They are made here and kept in `fuzz/seeds/<target>/`, so that a fuzzer can read them without this program. Writing them
 //! anew: `cargo test --test it fuzzing::write_the_seeds -- --ignored`.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::token::{NOW, SHOP};
-use super::{Verdict, jwks, keys, proof, token};
+use super::{Verdict, certificate, jwks, keys, proof, token};
 
 pub struct Target {
     pub name: &'static str,
@@ -15,7 +17,8 @@ pub struct Target {
     pub seeds: fn() -> Vec<(String, String)>,
 }
 
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
+    Target { name: "certificate", judge: certificate::judge, seeds: of_certificate },
     Target { name: "token", judge: token::judge, seeds: of_token },
     Target { name: "proof", judge: proof::judge, seeds: of_proof },
     Target { name: "jwks", judge: jwks::judge, seeds: of_jwks },
@@ -174,6 +177,51 @@ fn of_jwks() -> Vec<(String, String)> {
     seeds.map(|(name, text)| (name.to_owned(), text)).into()
 }
 
+fn of_certificate() -> Vec<(String, String)> {
+    let pem = |der: &str| format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n");
+    let (own, chain) = (pem(CLIENT), pem(WORKLOAD) + &pem(BETWEEN));
+    let hash = certificate::hash(&BASE64_STANDARD.decode(CLIENT).unwrap());
+    let cert = escaped(&own);
+    let longer = BASE64_STANDARD.encode([BASE64_STANDARD.decode(CLIENT).unwrap(), vec![0]].concat());
+    let seeds = [
+        ("good-pem", format!("pem\n{own}")),
+        ("good-pem-chain", format!("pem\n{chain}")),
+        ("good-pem-escaped", format!("pem\n{}", escaped(&chain))),
+        ("good-der", format!("der\n{CLIENT}")),
+        ("good-der-chain", format!("der\n{WORKLOAD}\n{BETWEEN}\n{AUTHORITY}")),
+        ("good-der-two-names", format!("der\n{TWO_NAMES}")),
+        ("good-header", format!("client-cert\n:{CLIENT}:")),
+        ("good-header-chain", format!("client-cert\n:{WORKLOAD}:\n:{BETWEEN}:, :{AUTHORITY}:")),
+        ("good-xfcc-hash", format!("xfcc\nBy=spiffe://mesh/envoy;Hash={hash};URI=spiffe://mesh/client")),
+        ("good-xfcc-cert", format!("xfcc\nHash={hash};Cert=\"{cert}\"")),
+        ("good-xfcc-chain", format!("xfcc\nChain=\"{}\"", escaped(&chain))),
+        ("good-xfcc-subject", format!("xfcc\nSubject=\"CN=a,O=\\\"b;c\\\",Hash=d\";Hash={hash}")),
+        ("bad-expired", format!("der\n{EXPIRED}")),
+        ("bad-longer", format!("der\n{longer}")),
+        ("bad-shorter", format!("der\n{}", &CLIENT[..400])),
+        ("bad-authority-too-far", format!("der\n{CLIENT}{}", format!("\n{BETWEEN}").repeat(5))),
+        ("bad-key", format!("pem\n{}", own.replace("CERTIFICATE", "PRIVATE KEY"))),
+        ("bad-text-around", format!("pem\nsubject=client\n{own}")),
+        ("bad-two-elements", format!("xfcc\nHash={hash},Hash={hash}")),
+        ("bad-twice", format!("xfcc\nHash={hash};hash={hash}")),
+        ("bad-quote", format!("xfcc\nSubject=\"a\\\";Hash={hash}")),
+        ("bad-other-hash", format!("xfcc\nHash={};Cert=\"{cert}\"", "ab".repeat(32))),
+        ("bad-two-headers", format!("client-cert\n:{CLIENT}:, :{CLIENT}:")),
+        ("bad-parameter", format!("client-cert\n:{CLIENT}:;a=1")),
+        ("bad-form", format!("jks\n{CLIENT}")),
+        ("bad-empty", "pem\n".to_owned()),
+    ];
+    seeds.map(|(name, text)| (name.to_owned(), text)).into()
+}
+
+/// As URLs and Envoy write it.
+fn escaped(text: &str) -> String {
+    let byte = |byte: u8| {
+        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// Public keys whose private halves nobody kept.
 const RSA_2048: &str = concat!(
     "s5QUMqhKDrSTr7qZKRhOEkx5_Eme_IVJEY4s_YZo3fynHqC4bYOe9akhe1laK1Grpn2yWEZZerPjpG3-WfJ1GoHCZJN2nKkQtPiF",
@@ -196,3 +244,58 @@ fn p384() -> Value {
         "y": "HBCQPsISKb_vBIPkAibCrIJm-dWdGxTj1WaacMGXNpvJBg-YeiBnRPsZhwt-hz1C",
     })
 }
+
+/// A client that signed its own.
+const CLIENT: &str = concat!(
+    "MIIBQjCB6qADAgECAhQjA2lqJNTeIdW7gLrqbffH2BfuoTAKBggqhkjOPQQDAjARMQ8wDQYDVQQDDAZjbGllbnQwHhcNMjAwMTAx",
+    "MDAwMDAwWhcNNDAwMTAxMDAwMDAwWjARMQ8wDQYDVQQDDAZjbGllbnQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARXNcNFu9sn",
+    "eUBL+XtAbN10Kx3FUkj6/rZwuBCnS4a6uPpbYPGBbsKPWMRB/jee1b8dNctg/4gNOtsao2ss1bvKoyAwHjAMBgNVHRMBAf8EAjAA",
+    "MA4GA1UdDwEB/wQEAwIHgDAKBggqhkjOPQQDAgNHADBEAiBdhCAjw1NU0vsGtZ73zzCo+pQJ4vRuC0eg2EspPbtGHwIgKS5y/vhZ",
+    "S3+F0NXBwvkO1MFQZ/qEbqYBE6KwpauyWyc=",
+);
+
+/// The same, good until the end of 2020.
+const EXPIRED: &str = concat!(
+    "MIIBQzCB6qADAgECAhQI896N8bVP3WpF4wf990eqsRo4XDAKBggqhkjOPQQDAjARMQ8wDQYDVQQDDAZjbGllbnQwHhcNMjAwMTAx",
+    "MDAwMDAwWhcNMjEwMTAxMDAwMDAwWjARMQ8wDQYDVQQDDAZjbGllbnQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARoEYANzKvT",
+    "YeRPoXELQey16jdvXHCf/ZdHmRkksFQ8wbVFxKcmh26bUqtXHAvcdwDLOcC+MEzWcvKxFdbsBUOJoyAwHjAMBgNVHRMBAf8EAjAA",
+    "MA4GA1UdDwEB/wQEAwIHgDAKBggqhkjOPQQDAgNIADBFAiEAiuDxEsmrmHvGmphl90UZy+lXgXVh/lAGYOjfPz/nksgCIESQM8K+",
+    "MySb2m8kaX4Oo6/HXQYb7Tpod23HyygoTumG",
+);
+
+/// The authority of a trust domain.
+const AUTHORITY: &str = concat!(
+    "MIIBTDCB86ADAgECAhR0cH9yF47bUJv5YrdbZ0h7nOfOpTAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlhdXRob3JpdHkwHhcNMjAw",
+    "MTAxMDAwMDAwWhcNNDAwMTAxMDAwMDAwWjAUMRIwEAYDVQQDDAlhdXRob3JpdHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATz",
+    "mqXb7bHLw3xZGPxFDrlK9Cj1Ny1KVabSd7+7XYx5UGnKFL89+bSA+cPqGQ3CS1LNtOQvMRa3ItrESezdkUfHoyMwITAPBgNVHRMB",
+    "Af8EBTADAQH/MA4GA1UdDwEB/wQEAwIBBjAKBggqhkjOPQQDAgNIADBFAiBrqD1JGbFMaOEHvS/mfZbssXVYnnuwaXFBspapBv0w",
+    "PwIhAOBZZmbnaXqemPCEeFOpbPkgBrxz+uJzNzovUMaTh5y2",
+);
+
+/// One below it.
+const BETWEEN: &str = concat!(
+    "MIIBSjCB8aADAgECAhQgQW7h4CVUI7T3MSDO06WzIZ6qtDAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlhdXRob3JpdHkwHhcNMjAw",
+    "MTAxMDAwMDAwWhcNNDAwMTAxMDAwMDAwWjASMRAwDgYDVQQDDAdiZXR3ZWVuMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEU7+U",
+    "QJahFmUQpf+9I+9BiHb6bjsHAOpRiTqWopv6PaBqmcjzHrQXHbZlAMX48pDg83HqK/2pL1r1l17M0lBrq6MjMCEwDwYDVR0TAQH/",
+    "BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAQYwCgYIKoZIzj0EAwIDSAAwRQIgfnfn9N3/mVETqirBaEAmKtrTBYoeci8rXJxbqsrGCkoC",
+    "IQDOAfVDLkaOFKSJ5x2+yFNOokf85IRf14vTXJh2MiWD3w==",
+);
+
+/// A workload, `spiffe://example.org/orders`, signed by the one below.
+const WORKLOAD: &str = concat!(
+    "MIIBbzCCARWgAwIBAgIUel3ZBCMLDhbheJ6Xd6ThPzcC0OMwCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHYmV0d2VlbjAeFw0yMDAx",
+    "MDEwMDAwMDBaFw00MDAxMDEwMDAwMDBaMBMxETAPBgNVBAMMCHdvcmtsb2FkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExGxy",
+    "01Oiybc0IDmAbTOYZUiubH7VCDmG6PEF4iv+k7E8jtedBPN42XhP7Kv6fkM3ljquWyiOjBNOWUojVTnBu6NIMEYwDAYDVR0TAQH/",
+    "BAIwADAOBgNVHQ8BAf8EBAMCB4AwJgYDVR0RBB8wHYYbc3BpZmZlOi8vZXhhbXBsZS5vcmcvb3JkZXJzMAoGCCqGSM49BAMCA0gA",
+    "MEUCICX6HVbbmKYS8u6mWk/CKAp78CPx1HxevwCK+4Ze8Rn0AiEA3lHwvVVQ831lZmA6NaOIoFmQoURd+7/0UAyMIo7PP0A=",
+);
+
+/// The same with a second name.
+const TWO_NAMES: &str = concat!(
+    "MIIBizCCATGgAwIBAgIUcaPm7M4bArkUfKkp3FHuZB0RPMgwCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHYmV0d2VlbjAeFw0yMDAx",
+    "MDEwMDAwMDBaFw00MDAxMDEwMDAwMDBaMBMxETAPBgNVBAMMCHdvcmtsb2FkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEQ4Xq",
+    "nz+UG/L4T+quqcZiYumV9ZW0qnoO8LFgMxnOkwzWxrN3Om0HJOUL13voSacnmB5L1vkNKHiT3x2bazPieaNkMGIwDAYDVR0TAQH/",
+    "BAIwADAOBgNVHQ8BAf8EBAMCB4AwQgYDVR0RBDswOYYbc3BpZmZlOi8vZXhhbXBsZS5vcmcvb3JkZXJzhhpzcGlmZmU6Ly9leGFt",
+    "cGxlLm9yZy9hZG1pbjAKBggqhkjOPQQDAgNIADBFAiBxaChzykFKHPyKdm1M10owt1DZPrUXUgnxFIUG0ByaXAIhAN8fcNLcsOOY",
+    "yfvuL3G5IeQxQzjrViOV/MLPlAAUrxMA",
+);

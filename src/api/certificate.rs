@@ -16,7 +16,7 @@ use crate::model::{CertificateChain, ClientCertificate};
 type Read<T> = Result<T, &'static str>;
 
 /// What the gateway passed on.
-pub(super) fn read(certificate: Option<pb::ClientCertificate>) -> ClientCertificate {
+pub fn read(certificate: Option<pb::ClientCertificate>) -> ClientCertificate {
     let Some(certificate) = certificate else { return ClientCertificate::None };
     one(certificate).unwrap_or_else(ClientCertificate::Malformed)
 }

@@ -24,6 +24,9 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+/// For the fuzz targets: what is read of a certificate as it was passed on.
+#[doc(hidden)]
+pub use certificate::read as client_certificate;
 pub use front::{Calls, Front};
 pub use health::Health;
 pub use tonic_reflection::server::Error as ReflectionError;
