@@ -35,6 +35,7 @@ pub const fn reason(reason: Reason) -> pb::Reason {
         Reason::RequestInvalid(fault) => request(fault),
         Reason::PolicyError => pb::Reason::PolicyError,
         Reason::SignalsUnavailable => pb::Reason::SignalsUnavailable,
+        Reason::IssuerUnavailable => pb::Reason::IssuerUnavailable,
         Reason::NotReady => pb::Reason::NotReady,
         Reason::Overloaded => pb::Reason::Overloaded,
         Reason::DeadlineExceeded => pb::Reason::DeadlineExceeded,

@@ -9,6 +9,7 @@ use super::bootstrap;
 use super::bundles::Bundles;
 use super::config::Config;
 use super::dev_issuer::DevIssuer;
+use super::fetch::HttpFetcher;
 use super::listener::Listener;
 use super::policies::PolicySource;
 use super::run::Running;
@@ -31,6 +32,9 @@ pub struct App {
     pub(super) recorder: Recorder,
     pub(super) writer: Writer,
     pub(super) decider: Arc<Decider>,
+    pub(super) identity: Arc<Identity>,
+    /// Absent when there is nothing to fetch.
+    pub(super) fetcher: Option<HttpFetcher>,
     pub(super) management: Arc<Management>,
     pub(super) policies: Arc<PolicySource>,
     pub(super) health: Health,
@@ -56,6 +60,7 @@ impl App {
             bootstrap::development_gateway(store.as_ref(), clock.as_ref(), &config.data_dir).await?;
         }
         let identity = Arc::new(Identity::new(&config.identity, &config.base_dir)?);
+        let fetcher = fetcher(&identity, &config)?;
         let inventory = Arc::new(Inventory::load(&config.inventory, &config.base_dir)?);
         let live = Arc::new(Live::new(Signals::new(config.risk.clone())?, Arc::clone(&clock)));
         live.load(store.as_ref()).await.context("cannot load clients and signals")?;
@@ -80,7 +85,7 @@ impl App {
             Arc::clone(&live),
             recorder.clone(),
             inventory,
-            identity,
+            Arc::clone(&identity),
             Arc::clone(&clock),
             replica.clone(),
             config.identity.revocation.clone(),
@@ -100,6 +105,8 @@ impl App {
             recorder,
             writer,
             decider,
+            identity,
+            fetcher,
             management,
             decisions,
             management_listener,
@@ -136,6 +143,12 @@ impl App {
     pub fn start(self) -> Running {
         Running::start(self)
     }
+}
+
+/// The client for the documents of issuers, where any is to be fetched: a server without such issuers needs no trusted
+/// certificates.
+pub(super) fn fetcher(identity: &Identity, config: &Config) -> anyhow::Result<Option<HttpFetcher>> {
+    identity.fetches().then(|| HttpFetcher::new(&config.identity.fetch, &config.base_dir)).transpose()
 }
 
 /// The embedded store belongs to this process alone, so its schema is brought up to date here; a shared one only in

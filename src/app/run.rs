@@ -75,6 +75,12 @@ impl Running {
             "the watch over policies",
             app.policies.watch(app.config.server.policy_reread, stop.clone()),
         );
+        if let Some(fetcher) = app.fetcher {
+            let (identity, clock, stop) = (app.identity, Arc::clone(&app.clock), stop.clone());
+            background.spawn("the keeper of issuers' keys", async move {
+                identity.keep_keys(&fetcher, clock.as_ref(), &stop).await;
+            });
+        }
         background.spawn("the heartbeat", heart.beat(stop.clone()));
         background.spawn(
             "the sweep of old revocations",

@@ -5,10 +5,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::build;
 use super::config::Config;
 use super::dev_issuer::DevIssuer;
 use crate::identity::{Authenticated, Identity, IdentityRefusal, Inspection, Outcome};
-use crate::model::{Secret, Timestamp};
+use crate::model::{Clock, Secret, Timestamp};
 use crate::policy::view;
 
 /// The report.
@@ -85,14 +86,22 @@ pub struct LifetimeReport {
 const EXCERPT: usize = 100;
 
 /// Inspects a token as it would be judged at `now`. In development mode, or without any issuer, the development issuer of
-/// the data directory counts too, if there is one.
-pub fn inspect_token(mut config: Config, token: &Secret, now: Timestamp) -> anyhow::Result<TokenReport> {
+/// the data directory counts too, if there is one. Keys that an issuer publishes are fetched first.
+pub async fn inspect_token(
+    mut config: Config,
+    token: &Secret,
+    now: Timestamp,
+    clock: &dyn Clock,
+) -> anyhow::Result<TokenReport> {
     let wanted = config.development || config.identity.issuers.is_empty();
     let issuer = if wanted { DevIssuer::find(&config.data_dir)? } else { None };
     if let Some(issuer) = issuer {
         config.identity.issuers.push(issuer.issuer_config()?);
     }
     let identity = Identity::new(&config.identity, &config.base_dir)?;
+    if let Some(fetcher) = build::fetcher(&identity, &config)? {
+        identity.fetch_keys(&fetcher, clock).await;
+    }
     Ok(report(identity.inspect(token, now), now))
 }
 

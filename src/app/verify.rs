@@ -1,5 +1,6 @@
 //! Reads what a server would read before it listens, and says what is wrong with it. Writes nothing.
 
+use super::build;
 use super::bundles::Bundles;
 use super::config::Config;
 use crate::identity::Identity;
@@ -9,7 +10,8 @@ use crate::risk::Signals;
 /// Checks risk settings, key sets, API documents and policies. Returns warnings; fails with the first error.
 pub fn verify(config: &Config) -> anyhow::Result<Vec<String>> {
     Signals::new(config.risk.clone())?;
-    Identity::new(&config.identity, &config.base_dir)?;
+    let identity = Identity::new(&config.identity, &config.base_dir)?;
+    build::fetcher(&identity, config)?;
     let inventory = Inventory::load(&config.inventory, &config.base_dir)?;
     let mut warnings = Vec::new();
     for (domain, compiled) in Bundles::of(config, &inventory)?.compile_all()? {

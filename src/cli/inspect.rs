@@ -43,11 +43,12 @@ pub struct Inspect {
 const MAX_BYTES: u64 = 1024 * 1024;
 
 impl Inspect {
-    pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         let token = self.token()?;
         let config = serve::load(self.config.as_deref(), global)?;
-        let now = self.at.unwrap_or_else(|| SystemClock::new().now());
-        let report = inspect_token(config, &token, now)?;
+        let clock = SystemClock::new();
+        let now = self.at.unwrap_or_else(|| clock.now());
+        let report = inspect_token(config, &token, now, &clock).await?;
         global.printer().result(&report, human)?;
         Ok(Exit::success_if(report.accepted))
     }

@@ -154,7 +154,7 @@ async fn dispatch(Cli { global, command }: Cli) -> anyhow::Result<Exit> {
         Command::Principal(principal) => principal.run(&global).await,
         Command::Client(client) => client.run(&global).await,
         Command::Status(status) => status.run(&global).await,
-        Command::Token(token) => token.run(&global),
+        Command::Token(token) => token.run(&global).await,
         Command::Db(db) => db.run(&global).await,
         Command::Config(config) => config.run(&global),
     }

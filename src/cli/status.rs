@@ -42,6 +42,7 @@ struct StatusView {
     bundles: Vec<BundleView>,
     apis: Vec<String>,
     issuers: Vec<String>,
+    token_issuers: Vec<IssuerView>,
     signals: u64,
     records_queued: u64,
     records_stored: u64,
@@ -69,6 +70,21 @@ struct BundleView {
 }
 
 #[derive(Debug, Serialize)]
+struct IssuerView {
+    alias: String,
+    issuer: String,
+    keys: u32,
+    key_ids: Vec<String>,
+    warnings: Vec<String>,
+    fetched_from: String,
+    fetch_time: String,
+    usable_until_time: String,
+    stale: bool,
+    last_error: String,
+    last_error_time: String,
+}
+
+#[derive(Debug, Serialize)]
 struct ReplicaView {
     replica_id: String,
     version: String,
@@ -91,6 +107,7 @@ impl From<pb::GetStatusResponse> for StatusView {
             bundles: status.bundles.into_iter().map(bundle).collect(),
             apis: status.apis,
             issuers: status.issuers,
+            token_issuers: status.token_issuers.into_iter().map(issuer).collect(),
             signals: status.signals,
             records_queued: status.records_queued,
             records_stored: status.records_stored,
@@ -115,6 +132,22 @@ fn bundle(bundle: pb::LiveBundle) -> BundleView {
     }
 }
 
+fn issuer(issuer: pb::TokenIssuer) -> IssuerView {
+    IssuerView {
+        alias: issuer.alias,
+        issuer: issuer.issuer,
+        keys: issuer.keys,
+        key_ids: issuer.key_ids,
+        warnings: issuer.warnings,
+        fetched_from: issuer.fetched_from,
+        fetch_time: words::moment_or_empty(plain::moment(issuer.fetch_time)),
+        usable_until_time: words::moment_or_empty(plain::moment(issuer.usable_until_time)),
+        stale: issuer.stale,
+        last_error: issuer.last_error,
+        last_error_time: words::moment_or_empty(plain::moment(issuer.last_error_time)),
+    }
+}
+
 fn replica(replica: pb::Replica) -> ReplicaView {
     ReplicaView {
         replica_id: replica.replica_id,
@@ -134,7 +167,6 @@ fn human(status: &StatusView) -> String {
         ("store", status.store.clone()),
         ("revision", status.revision.clone()),
         ("apis", words::commas(&status.apis)),
-        ("issuers", words::commas(&status.issuers)),
         ("signals", status.signals.to_string()),
         ("records", format!("{} stored, {} queued", status.records_stored, status.records_queued)),
         ("token cache", tokens(&status.token_cache)),
@@ -142,6 +174,9 @@ fn human(status: &StatusView) -> String {
     let mut parts = vec![verdict(status), facts];
     if !status.bundles.is_empty() {
         parts.push(bundles(&status.bundles));
+    }
+    if !status.token_issuers.is_empty() {
+        parts.push(issuers(&status.token_issuers));
     }
     if !status.replicas.is_empty() {
         parts.push(replicas(&status.replicas));
@@ -180,6 +215,25 @@ fn bundles(bundles: &[BundleView]) -> String {
     let table = output::table(["domain", "policies", "live since", "bundle"], rows);
     let warnings = bundles.iter().flat_map(|bundle| &bundle.warnings);
     let warnings = warnings.map(|warning| format!("\n  warning: {}", output::printable(warning)));
+    format!("{table}{}", warnings.collect::<String>())
+}
+
+fn issuers(issuers: &[IssuerView]) -> String {
+    let rows = issuers.iter().map(|issuer| {
+        let state = match (issuer.fetched_from.is_empty(), issuer.stale) {
+            (true, _) => "given",
+            (false, false) => "fresh",
+            (false, true) => "stale",
+        };
+        let fetched = words::short_moment(&issuer.fetch_time);
+        [issuer.alias.clone(), issuer.keys.to_string(), state.to_owned(), fetched, issuer.last_error.clone()]
+    });
+    let table = output::table(["issuer", "keys", "state", "fetched", "last error"], rows);
+    let warning = |issuer: &IssuerView, warning: &String| {
+        format!("\n  warning: {}: {}", issuer.alias, output::printable(warning))
+    };
+    let warnings =
+        issuers.iter().flat_map(|issuer| issuer.warnings.iter().map(move |text| warning(issuer, text)));
     format!("{table}{}", warnings.collect::<String>())
 }
 

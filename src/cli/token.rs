@@ -27,10 +27,10 @@ enum Command {
 }
 
 impl Token {
-    pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
+    pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
         match self.command {
             Command::Mint(mint) => mint.run(global),
-            Command::Inspect(inspect) => inspect.run(global),
+            Command::Inspect(inspect) => inspect.run(global).await,
         }
     }
 }

@@ -18,6 +18,7 @@ pub const fn message(reason: Reason) -> &'static str {
         Reason::RequestInvalid(fault) => request(fault),
         Reason::PolicyError => "Access could not be decided because of an error in the policies.",
         Reason::SignalsUnavailable => "Access cannot be decided safely at the moment.",
+        Reason::IssuerUnavailable => "The access token cannot be checked at the moment.",
         Reason::NotReady => "The service is not ready to decide yet.",
         Reason::Overloaded => "The service is overloaded; please try again.",
         Reason::DeadlineExceeded => "There was not enough time to decide.",

@@ -26,12 +26,12 @@ pub use message::message;
 pub use request::{Asked, Deadline};
 
 use crate::audit::{Recorder, RefusalKind};
-use crate::identity::Identity;
+use crate::identity::{Identity, Wanted};
 use crate::inventory::Inventory;
 use crate::model::{Client, Clock, Decision, DecisionId, Query, Reason};
 use crate::policy::Evaluation;
 use crate::risk::RateCounters;
-use record::RecordGuard;
+use record::{RecordGuard, Wanting};
 use walk::Walk;
 
 /// Decides. One for each process; shared by every door.
@@ -86,15 +86,36 @@ impl Decider {
         }
     }
 
-    /// Decides one query. It cannot fail, and awaits nothing but a revision that the caller asked to wait for.
+    /// Decides one query. It cannot fail, and awaits nothing but a revision that the caller asked to wait for and what a
+    /// token's issuer has to say.
     ///
     /// Dropping the future before it is done records a denial as `deadline_exceeded`.
     pub async fn decide(&self, asked: Asked<'_>, query: &Query) -> Decision {
         let guard = RecordGuard::new(self, &asked, query);
         let late = self.catch_up(&asked, query).await;
         match self.recorder.reserve() {
-            Ok(slot) if !asked.overloaded => guard.record(slot, late),
+            Ok(slot) if !asked.overloaded => match guard.try_record(slot, late) {
+                Ok(decision) => decision,
+                // Apart, so that the decisions that wait for nothing stay small.
+                Err(Wanting { guard, wanted }) => Box::pin(self.decide_after(guard, late, wanted)).await,
+            },
             _ => guard.overloaded(),
+        }
+    }
+
+    /// Decides once more, and for good, when the issuer was asked or the time is up. No place in the audit queue is held
+    /// meanwhile: an issuer that hangs must not fill it.
+    async fn decide_after(
+        &self,
+        guard: RecordGuard<'_>,
+        late: Option<Reason>,
+        wanted: Box<Wanted>,
+    ) -> Decision {
+        let left = guard.asked().deadline.left(self.clock.as_ref()).unwrap_or_default();
+        wanted.arrive(left).await;
+        match self.recorder.reserve() {
+            Ok(slot) => guard.record(slot, late),
+            Err(_full) => guard.overloaded(),
         }
     }
 
@@ -105,15 +126,17 @@ impl Decider {
     }
 
     /// The seven steps; each leaves what it found, or a refusal, and the next one goes on with what is known. `done` hears
-    /// of each.
+    /// of each. A patient walk ends early when something is worth waiting for: nothing was counted by then.
     fn walk<'a>(
         &'a self,
         asked: &'a Asked<'a>,
         query: &'a Query,
         late: Option<Reason>,
+        patient: bool,
         mut done: impl FnMut(&'static str),
     ) -> Walk<'a> {
         let mut walk = Walk::new(self, asked, query);
+        walk.patient = patient;
         if let Some(reason) = late {
             walk.refuse(reason, "the wanted revision was not reached in time");
         }
@@ -122,6 +145,9 @@ impl Decider {
         done("locate"); //       2
         walk.authenticate();
         done("authenticate"); // 3
+        if walk.wanted.is_some() {
+            return walk;
+        }
         walk.assess();
         done("assess"); //       4
         walk.evaluate();
@@ -142,7 +168,7 @@ impl Decider {
             times.push((step, now.saturating_sub(last)));
             last = self.clock.monotonic();
         };
-        let walk = self.walk(asked, query, None, &mut lap);
+        let walk = self.walk(asked, query, None, false, &mut lap);
         guard.discard(&slot, walk);
         lap("record");
         times

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::walk::Walk;
 use super::{Asked, Decider, payload};
 use crate::audit::{RefusalKind, Slot};
+use crate::identity::Wanted;
 use crate::model::{Decision, Query, Question, Reason, Record};
 use crate::store::StoredRecord;
 
@@ -23,15 +24,44 @@ pub(super) struct RecordGuard<'a> {
     done: bool,
 }
 
+/// A query that is not decided yet, and what is worth waiting for before it is.
+pub(super) struct Wanting<'a> {
+    pub guard: RecordGuard<'a>,
+    pub wanted: Box<Wanted>,
+}
+
+/// A decision and its record.
+type Done = (Decision, StoredRecord);
+
 impl<'a> RecordGuard<'a> {
     pub fn new(decider: &'a Decider, asked: &'a Asked<'a>, query: &'a Query) -> Self {
         Self { decider, asked, query, started: decider.clock.monotonic(), done: false }
     }
 
-    /// Walks the query through its steps and records what it came to. A panic on the way is a denial.
+    pub const fn asked(&self) -> &'a Asked<'a> {
+        self.asked
+    }
+
+    /// Walks the query through its steps and records what it came to, unless there is something to wait for. A panic on
+    /// the way is a denial.
+    pub fn try_record(mut self, slot: Slot, late: Option<Reason>) -> Result<Decision, Wanting<'a>> {
+        self.done = true;
+        match self.within_net(&slot, || self.decider.walk(self.asked, self.query, late, true, |_| {})) {
+            Ok((decision, stored)) => {
+                slot.leave(stored);
+                Ok(decision)
+            }
+            Err(wanted) => {
+                self.done = false;
+                Err(Wanting { guard: self, wanted })
+            }
+        }
+    }
+
+    /// As [`RecordGuard::try_record`], with what is known by now.
     pub fn record(mut self, slot: Slot, late: Option<Reason>) -> Decision {
         self.done = true;
-        self.within_net(slot, || self.decider.walk(self.asked, self.query, late, |_| {}))
+        self.at_once(slot, || self.decider.walk(self.asked, self.query, late, false, |_| {}))
     }
 
     /// Writes the record of a walk down and forgets it.
@@ -48,18 +78,29 @@ impl<'a> RecordGuard<'a> {
     }
 
     /// Runs the walk and writes its record down inside a net: what falls is caught, and a simpler walk is recorded instead.
-    fn within_net<'w>(&self, slot: Slot, walk: impl FnOnce() -> Walk<'w>) -> Decision {
-        let walked = catch_unwind(AssertUnwindSafe(|| self.conclude(&slot, walk())));
-        let (decision, stored) = walked.unwrap_or_else(|_| {
+    fn within_net<'w>(&self, slot: &Slot, walk: impl FnOnce() -> Walk<'w>) -> Result<Done, Box<Wanted>> {
+        let walked = catch_unwind(AssertUnwindSafe(|| {
+            let mut walk = walk();
+            match walk.wanted.take() {
+                None => Ok(self.conclude(slot, walk)),
+                Some(wanted) => Err(wanted),
+            }
+        }));
+        walked.unwrap_or_else(|_| {
             self.decider.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!(client = %self.asked.caller.id, "deciding panicked; the answer is a denial");
-            self.fallen(&slot)
-        });
+            Ok(self.fallen(slot))
+        })
+    }
+
+    /// For walks that are not patient, which want nothing.
+    fn at_once<'w>(&self, slot: Slot, walk: impl FnOnce() -> Walk<'w>) -> Decision {
+        let (decision, stored) = self.within_net(&slot, walk).unwrap_or_else(|_| self.fallen(&slot));
         slot.leave(stored);
         decision
     }
 
-    fn conclude(&self, slot: &Slot, mut walk: Walk<'_>) -> (Decision, StoredRecord) {
+    fn conclude(&self, slot: &Slot, mut walk: Walk<'_>) -> Done {
         let decision = walk.decision.take();
         let decision = decision.unwrap_or_else(|| Walk::refused(walk.id, Reason::Internal, walk.revision));
         let stored = self.write_down(slot, &walk, &decision);
@@ -67,7 +108,7 @@ impl<'a> RecordGuard<'a> {
     }
 
     /// A denial with as little work as possible: whatever panicked must not get a second chance to.
-    fn fallen(&self, slot: &Slot) -> (Decision, StoredRecord) {
+    fn fallen(&self, slot: &Slot) -> Done {
         let mut walk = Walk::new(self.decider, self.asked, self.query);
         walk.refuse(Reason::Internal, "deciding panicked; see the log");
         walk.conclude();
@@ -143,7 +184,7 @@ impl Drop for RecordGuard<'_> {
         }
         match self.decider.recorder.reserve() {
             Ok(slot) => {
-                self.within_net(slot, || self.abandoned());
+                self.at_once(slot, || self.abandoned());
             }
             Err(_full) => self.decider.recorder.note_refusal(
                 RefusalKind::Overloaded,

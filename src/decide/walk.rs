@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{Asked, Decider, View};
-use crate::identity::{Presented, ProofFault};
+use crate::identity::{Presented, ProofFault, Wanted};
 use crate::inventory::scopes_met;
 use crate::model::{
     ApiCall, Assertion, CedarQuestion, Credential, CredentialFault, Decision, DecisionId, DomainId,
@@ -51,6 +51,10 @@ pub(super) struct Walk<'a> {
     pub evaluation: Option<Evaluation>,
     pub decision: Option<Decision>,
     steps: Option<Vec<String>>,
+    /// Whether something may still be waited for.
+    pub patient: bool,
+    /// What the token's issuer may say soon; only for the patient.
+    pub wanted: Option<Box<Wanted>>,
 }
 
 impl<'a> Walk<'a> {
@@ -79,6 +83,8 @@ impl<'a> Walk<'a> {
             evaluation: None,
             decision: None,
             steps: explain.then(Vec::new),
+            patient: false,
+            wanted: None,
         }
     }
 
@@ -166,6 +172,7 @@ impl<'a> Walk<'a> {
             Ok(known) => known,
             Err(refusal) => {
                 self.proof_fault = refusal.proof;
+                self.wanted = refusal.wanted.filter(|_| self.patient);
                 return self.refuse(refusal.reason, refusal.detail);
             }
         };

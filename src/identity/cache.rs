@@ -1,7 +1,8 @@
 //! Verified tokens, so that the signature of one token is checked once and not at each of its calls.
 //!
 //! The key is the SHA-256 of the **whole** token; a cache keyed by a part (the signature, the `jti`) would answer for
-//! a token with another body. An entry is judged against `now` by the same [`Lifetime`] as a fresh token.
+//! a token with another body. An entry is judged against `now` by the same [`Lifetime`] as a fresh token, and lives no longer
+//! than the key that it was verified with.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use super::config::CacheConfig;
+use super::jwt::Validity;
+use super::key_life::KeyLife;
 use super::lifetime::Lifetime;
 use super::refusal::IdentityRefusal;
 use super::tally::Tally;
@@ -48,6 +51,8 @@ struct Entry {
     lifetime: Lifetime,
     /// What it takes.
     bytes: u32,
+    /// Of the key that it was verified with.
+    life: Option<Arc<KeyLife>>,
 }
 
 /// What is counted when entries come and go.
@@ -102,15 +107,19 @@ impl TokenCache {
             self.tally.miss();
             return None;
         };
+        if entry.life.is_some_and(|life| !life.holds(now)) {
+            self.tally.miss();
+            return None;
+        }
         self.tally.hit();
         Some(entry.lifetime.check(now).map(|()| entry.known))
     }
 
-    pub(super) fn insert(&self, sha256: [u8; 32], known: Authenticated, lifetime: Lifetime) {
+    pub(super) fn insert(&self, sha256: [u8; 32], known: Authenticated, (lifetime, life): Validity) {
         let Some(entries) = &self.entries else { return };
         let bytes = u32::try_from(weight(&known)).unwrap_or(u32::MAX);
         self.room.bytes.fetch_add(bytes.into(), Ordering::Relaxed);
-        entries.insert(sha256, Entry { known, lifetime, bytes });
+        entries.insert(sha256, Entry { known, lifetime, bytes, life });
     }
 
     /// Finishes what the cache has put off, so that the numbers are those of now.
@@ -175,7 +184,7 @@ mod tests {
     fn the_number_of_entries_is_bounded() {
         let cache = TokenCache::new(&CacheConfig { max_tokens: 10, max_bytes: 1024 * 1024 });
         for n in 0..200 {
-            cache.insert([n; 32], known(), lifetime(0, None, 100, 0));
+            cache.insert([n; 32], known(), (lifetime(0, None, 100, 0), None));
         }
         let stats = cache.stats();
         assert!((1..=10).contains(&stats.tokens), "{stats:?}");
@@ -189,7 +198,7 @@ mod tests {
         principal.roles.insert("r".repeat(20_000));
         let big = Authenticated { principal: Arc::new(principal), dropped: Arc::new([]) };
         for n in 0..50 {
-            cache.insert([n; 32], big.clone(), lifetime(0, None, 100, 0));
+            cache.insert([n; 32], big.clone(), (lifetime(0, None, 100, 0), None));
         }
         let stats = cache.stats();
         assert!(stats.tokens >= 1 && stats.bytes > stats.tokens * 20_000, "{stats:?}");
@@ -201,11 +210,11 @@ mod tests {
         let cache = TokenCache::new(&CacheConfig::default());
         let look = |n| cache.get(&[n; 32], Timestamp::from_seconds(1)).is_some();
         assert!(!look(1));
-        cache.insert([1; 32], known(), lifetime(0, None, 100, 0));
+        cache.insert([1; 32], known(), (lifetime(0, None, 100, 0), None));
         let one = cache.stats();
-        cache.insert([1; 32], known(), lifetime(0, None, 100, 0));
+        cache.insert([1; 32], known(), (lifetime(0, None, 100, 0), None));
         assert_eq!(cache.stats(), one, "the same token again takes the place of the first");
-        cache.insert([2; 32], known(), lifetime(0, None, 100, 0));
+        cache.insert([2; 32], known(), (lifetime(0, None, 100, 0), None));
         assert!(look(1) && look(2) && look(2) && !look(3));
         let CacheStats { tokens, bytes, hits, misses, evictions, .. } = cache.stats();
         assert_eq!((tokens, hits, misses, evictions), (2, 3, 2, 0));
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn a_cache_of_zero_tokens_keeps_nothing() {
         let cache = TokenCache::new(&CacheConfig { max_tokens: 0, ..CacheConfig::default() });
-        cache.insert([1; 32], known(), lifetime(0, None, 100, 0));
+        cache.insert([1; 32], known(), (lifetime(0, None, 100, 0), None));
         assert!(cache.get(&[1; 32], Timestamp::from_seconds(1)).is_none());
         assert_eq!(cache.stats(), CacheStats { max_bytes: cache.max_bytes, ..CacheStats::default() });
     }
@@ -236,7 +245,7 @@ mod tests {
                     Some(cached) => {
                         prop_assert_eq!(cached.map(drop).map_err(|refusal| refusal.reason), fresh);
                     }
-                    None if fresh.is_ok() => cache.insert([7; 32], known(), lifetime),
+                    None if fresh.is_ok() => cache.insert([7; 32], known(), (lifetime, None)),
                     None => {}
                 }
             }

@@ -15,7 +15,9 @@ use super::algorithm::Algorithm;
 use super::certificate::CertificateConfig;
 use super::claim_path::ClaimPath;
 use super::dpop_config::{DpopConfig, SenderConstrained};
+use super::fetch::FetchConfig;
 use super::grant::MayAssert;
+use super::key_config::{Discovery, KeyFetchConfig};
 use super::revocation::RevocationConfig;
 use super::shared_key::SharedKeyConfig;
 use crate::model::{IssuerAlias, duration};
@@ -29,6 +31,8 @@ pub struct Config {
     pub cache: CacheConfig,
     pub dpop: DpopConfig,
     pub certificates: CertificateConfig,
+    /// How documents of issuers are fetched.
+    pub fetch: FetchConfig,
     /// The longest token that is read at all, in bytes.
     pub max_token_bytes: usize,
     pub revocation: RevocationConfig,
@@ -41,6 +45,7 @@ impl Default for Config {
             cache: CacheConfig::default(),
             dpop: DpopConfig::default(),
             certificates: CertificateConfig::default(),
+            fetch: FetchConfig::default(),
             max_token_bytes: 16 * 1024,
             revocation: RevocationConfig::default(),
         }
@@ -77,15 +82,23 @@ pub struct IssuerConfig {
     /// The algorithms its tokens may use, all of them with public keys. Leave it out beside `shared_key`.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
-    /// A file with its key set (RFC 7517), relative to the configuration file. Give this or `jwks`.
+    /// A file with its key set (RFC 7517), relative to the configuration file, read once at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<PathBuf>,
-    /// Its key set itself, as a table or as JSON text. Give this or `jwks_file`.
+    /// Its key set itself, as a table or as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Value>,
-    /// Not supported by this version; named here so that it is refused with an explanation.
+    /// Where it publishes its key set: an `https` URL. It is fetched again before it is old, and when a token names a key
+    /// that is not in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
+    /// Ask the issuer itself where its keys are, at its well-known place: `openid` or `oauth`. Of `discovery`, `jwks_url`,
+    /// `jwks_file` and `jwks` give exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
+    /// How keys of `discovery` and `jwks_url` are fetched.
+    #[serde(default)]
+    pub key_fetch: KeyFetchConfig,
     /// A secret instead of public keys (HMAC), for an issuer that has nothing better. Never together with key sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_key: Option<SharedKeyConfig>,
@@ -130,6 +143,8 @@ impl IssuerConfig {
             jwks_file: None,
             jwks: None,
             jwks_url: None,
+            discovery: None,
+            key_fetch: KeyFetchConfig::default(),
             shared_key: None,
             leeway: default_leeway(),
             max_lifetime: default_max_lifetime(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,10 +10,15 @@ use serde_json::Value;
 use super::algorithm::Algorithm;
 use super::claim_path::ClaimPath;
 use super::config::{ClaimsConfig, IssuerConfig, default_algorithms};
+use super::destination::{Destination, Plaintext};
+use super::discovery::Metadata;
 use super::dpop_config::SenderConstrained;
 use super::grant::{Grant, MayAssert};
 use super::jwks::{JwksError, KeySet};
 use super::jwt::normal_type;
+use super::key_config::KeyFetchConfig;
+use super::key_source::KeySource;
+use super::remote_keys::{RemoteKeys, Source};
 use super::shared_key::SharedKey;
 use crate::model::IssuerAlias;
 
@@ -21,6 +27,8 @@ use crate::model::IssuerAlias;
 pub enum IdentityError {
     #[error("{0}")]
     Proofs(&'static str),
+    #[error("identity.fetch: {0}")]
+    Fetch(String),
     #[error("issuer `{alias}`: {problem}")]
     Settings { alias: IssuerAlias, problem: String },
     #[error("cannot read the key set `{}` of issuer `{alias}`", path.display())]
@@ -54,7 +62,7 @@ pub(super) struct Issuer {
     pub issuer: String,
     pub audiences: Vec<String>,
     pub algorithms: Vec<Algorithm>,
-    pub keys: KeySet,
+    pub keys: KeySource,
     /// Instead of `keys` and `algorithms`, which are empty then.
     pub shared_key: Option<SharedKey>,
     pub leeway: Duration,
@@ -74,6 +82,7 @@ impl Issuer {
         let problem = check_names(config)
             .or_else(|| check_shared_key(config))
             .or_else(|| check_rules(config))
+            .or_else(|| config.key_fetch.problem())
             .or_else(|| check_names_for_members(&config.claims));
         if let Some(problem) = problem {
             return Err(IdentityError::Settings { alias: config.alias.clone(), problem });
@@ -99,8 +108,12 @@ impl Issuer {
 
     /// What an operator may want to know although nothing is wrong.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.keys.warnings().to_vec();
-        let usable = |algorithm: &Algorithm| self.keys.select(None, *algorithm).is_ok();
+        let keys = self.keys.last_known();
+        let mut warnings: Vec<String> = keys.iter().flat_map(|keys| keys.warnings()).cloned().collect();
+        let usable = |algorithm: &Algorithm| {
+            // Keys that are still to come may fit.
+            keys.as_ref().is_none_or(|keys| keys.select(None, *algorithm).is_ok())
+        };
         if self.shared_key.is_some() {
             warnings.push(
                 "its key is shared: whoever has it, this server included, can make its tokens".to_owned(),
@@ -134,7 +147,13 @@ fn check_names(config: &IssuerConfig) -> Option<String> {
 /// Two kinds of key in one issuer would let a token choose between them.
 fn check_shared_key(config: &IssuerConfig) -> Option<String> {
     config.shared_key.as_ref()?;
-    if config.jwks_file.is_some() || config.jwks.is_some() || config.jwks_url.is_some() {
+    let sources = [
+        config.jwks_file.is_some(),
+        config.jwks.is_some(),
+        config.jwks_url.is_some(),
+        config.discovery.is_some(),
+    ];
+    if sources.contains(&true) {
         return Some("give `shared_key` or public keys, not both".to_owned());
     }
     let untouched = config.algorithms.is_empty() || config.algorithms == default_algorithms();
@@ -174,26 +193,40 @@ fn check_rules(config: &IssuerConfig) -> Option<String> {
     None
 }
 
-fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySet, IdentityError> {
-    let settings =
-        |problem: &str| IdentityError::Settings { alias: config.alias.clone(), problem: problem.to_owned() };
-    if config.jwks_url.is_some() {
-        return Err(settings(
-            "`jwks_url` is not supported by this version; save the key set to a file and name it in `jwks_file`",
-        ));
-    }
+/// Exactly one place, so that nobody can be unsure which keys count.
+fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySource, IdentityError> {
+    let settings = |problem: String| IdentityError::Settings { alias: config.alias.clone(), problem };
     if config.shared_key.is_some() {
-        return Ok(KeySet::none());
+        return Ok(KeySource::Fixed(Arc::new(KeySet::none())));
     }
-    match (&config.jwks_file, &config.jwks) {
-        (Some(file), None) => read_key_file(config, &base_dir.join(file)),
-        (None, Some(inline)) => read_inline(inline).map_err(|source| IdentityError::Keys {
-            alias: config.alias.clone(),
-            place: "in the configuration".to_owned(),
-            source,
-        }),
-        (Some(_), Some(_)) => Err(settings("give `jwks_file` or `jwks`, not both")),
-        (None, None) => Err(settings("needs keys: give `jwks_file` or `jwks`")),
+    let remote = |source| {
+        KeySource::Remote(Arc::new(RemoteKeys::new(config.alias.clone(), source, config.key_fetch.clone())))
+    };
+    match (&config.jwks_file, &config.jwks, &config.jwks_url, config.discovery) {
+        (Some(file), None, None, None) => read_key_file(config, &base_dir.join(file)).map(KeySource::fixed),
+        (None, Some(inline), None, None) => {
+            read_inline(inline).map(KeySource::fixed).map_err(|source| IdentityError::Keys {
+                alias: config.alias.clone(),
+                place: "in the configuration".to_owned(),
+                source,
+            })
+        }
+        (None, None, Some(url), None) => {
+            let place = Destination::parse(url, Plaintext::allowed(config.key_fetch.allow_http));
+            let wrong = |problem| settings(format!("`jwks_url` `{url}` {problem}"));
+            Ok(remote(Source::Url(place.map_err(wrong)?)))
+        }
+        (None, None, None, Some(kind)) => {
+            let KeyFetchConfig { jwks_origins, allow_http, .. } = &config.key_fetch;
+            let metadata = Metadata::of(&config.issuer, kind, jwks_origins, Plaintext::allowed(*allow_http));
+            Ok(remote(Source::Discovered(metadata.map_err(settings)?)))
+        }
+        (None, None, None, None) => {
+            Err(settings("needs keys: give `discovery`, `jwks_url`, `jwks_file` or `jwks`".to_owned()))
+        }
+        _ => Err(settings(
+            "give one of `discovery`, `jwks_url`, `jwks_file` and `jwks`, not both or more".to_owned(),
+        )),
     }
 }
 
@@ -228,7 +261,7 @@ mod tests {
     use std::error::Error;
 
     use super::*;
-    use crate::identity::SigningKey;
+    use crate::identity::{Discovery, SigningKey};
 
     fn config() -> IssuerConfig {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
@@ -270,12 +303,44 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_from_exactly_one_place_and_not_from_a_url() {
-        assert!(problem(|c| c.jwks_url = Some("https://issuer/jwks".into())).contains("not supported"));
+    fn keys_come_from_exactly_one_place() {
+        assert!(problem(|c| c.jwks_url = Some("https://issuer/jwks".into())).contains("not both"));
+        assert!(problem(|c| c.discovery = Some(Discovery::Openid)).contains("not both"));
         assert!(problem(|c| c.jwks = None).contains("needs keys"));
         assert!(problem(|c| c.jwks_file = Some("k.json".into())).contains("not both"));
         assert!(problem(|c| c.jwks = Some(Value::from("{\"keys\":[],\"keys\":[]}"))).contains("twice"));
         assert!(problem(|c| c.jwks = Some(Value::from(7))).contains("`keys`"));
+    }
+
+    #[test]
+    fn places_that_keys_cannot_come_from_are_errors_with_the_place_named() {
+        let remote = |url: &str| {
+            problem(|c| {
+                c.jwks = None;
+                c.jwks_url = Some(url.into());
+            })
+        };
+        assert!(remote("http://issuer/jwks").contains("`http://issuer/jwks` must begin with `https://`"));
+        assert!(remote("https://169.254.169.254/").contains("169.254.169.254"));
+        let discovered = |change: fn(&mut IssuerConfig)| {
+            problem(|c| {
+                c.jwks = None;
+                c.discovery = Some(Discovery::Openid);
+                change(c);
+            })
+        };
+        assert!(discovered(|c| c.issuer = "urn:issuer".into()).contains("urn:issuer"));
+        assert!(discovered(|c| c.key_fetch.jwks_origins = vec!["x".into()]).contains("jwks_origins"));
+        assert!(discovered(|c| c.key_fetch.cool_down = Duration::ZERO).contains("cool_down"));
+        let mut config = config();
+        config.jwks = None;
+        config.discovery = Some(Discovery::Oauth);
+        let issuer = Issuer::build(&config, Path::new("/")).unwrap();
+        assert_eq!(
+            issuer.warnings(),
+            Vec::<String>::new(),
+            "keys that are still to come are nothing to warn of"
+        );
     }
 
     #[test]
@@ -287,7 +352,7 @@ mod tests {
         let algorithm = crate::identity::MacAlgorithm::Hs256;
         config.shared_key = Some(crate::identity::SharedKeyConfig { algorithm, file: "secret".into() });
         let issuer = Issuer::build(&config, dir.path()).unwrap();
-        assert!(issuer.algorithms.is_empty() && issuer.keys.is_empty());
+        assert!(issuer.algorithms.is_empty() && issuer.keys.last_known().unwrap().is_empty());
         assert!(issuer.warnings()[0].contains("shared"));
         let refused = |change: &dyn Fn(&mut IssuerConfig)| {
             let mut config = config.clone();
@@ -297,6 +362,7 @@ mod tests {
         assert!(refused(&|c| c.jwks.clone_from(&keys)).contains("not both"));
         assert!(refused(&|c| c.jwks_file = Some("k".into())).contains("not both"));
         assert!(refused(&|c| c.jwks_url = Some("https://k".into())).contains("not both"));
+        assert!(refused(&|c| c.discovery = Some(Discovery::Oauth)).contains("not both"));
         assert!(refused(&|c| c.algorithms = vec![Algorithm::Rs256]).contains("`algorithms`"));
         assert!(refused(&|c| c.shared_key.as_mut().unwrap().file = "none".into()).contains("cannot be read"));
         fs::write(dir.path().join("secret"), "A".repeat(42)).unwrap();
@@ -316,7 +382,7 @@ mod tests {
         assert!(empty.to_string().contains("keys.json"));
         assert!(empty.source().unwrap().to_string().contains("no key"));
         fs::write(dir.path().join("keys.json"), keys.to_string()).unwrap();
-        assert_eq!(Issuer::build(&config, dir.path()).unwrap().keys.len(), 1);
+        assert_eq!(Issuer::build(&config, dir.path()).unwrap().keys.last_known().unwrap().len(), 1);
     }
 
     #[test]

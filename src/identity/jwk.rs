@@ -3,6 +3,8 @@
 //! Crates for this are tolerant: they ignore `use`, `key_ops` and `alg`, take symmetric keys from public sets and
 //! never compare a curve with an algorithm. Here kind, curve and algorithm must agree, and the key must be sound.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RsaPublicKeyComponents, VerificationAlgorithm,
@@ -13,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::algorithm::Algorithm;
 use super::json::decode_base64url;
+use super::key_life::KeyLife;
 use super::refusal::excerpt;
 
 const MAX_KID_BYTES: usize = 256;
@@ -24,7 +27,10 @@ const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 pub(super) struct Key {
     pub kid: Option<String>,
     pub algorithms: Vec<Algorithm>,
+    thumbprint: Option<[u8; 32]>,
     material: DecodingKey,
+    /// Until when it counts, where that can change.
+    pub life: Option<Arc<KeyLife>>,
 }
 
 /// Why a key cannot be used, in a sentence.
@@ -67,7 +73,14 @@ impl Key {
         if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
             return Err(format!("`kid` is longer than {MAX_KID_BYTES} bytes").into());
         }
-        Ok(Self { kid, algorithms, material: shape.material(members)? })
+        let material = shape.material(members)?;
+        Ok(Self { kid, algorithms, thumbprint: thumbprint(value), material, life: None })
+    }
+
+    /// Whether it is the same key for the same use under the same name.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let same = self.kid == other.kid && self.algorithms == other.algorithms;
+        same && self.thumbprint.is_some() && self.thumbprint == other.thumbprint
     }
 
     /// Whether the signature (base64url) over the message was made with this key and algorithm.

@@ -4,14 +4,16 @@
 //! for other purposes is left out with a warning. One key is `jwk.rs`; where a set comes from is `issuer.rs`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::json::{JsonFault, encode_base64url, parse_object};
 use super::jwk::{Key, Unfit};
+use super::key_life::KeyLife;
 use super::refusal::{IdentityRefusal, excerpt};
-use crate::model::CredentialFault;
+use crate::model::{CredentialFault, Timestamp};
 
 /// Why a key set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +111,32 @@ impl KeySet {
 
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The same set with a life for each key, which ends at `end` unless there is news of it. A key that the set before has
+    /// as well keeps the life that it had there.
+    pub(super) fn living_on(mut self, before: Option<&Self>, end: Timestamp) -> Self {
+        for key in &mut self.keys {
+            let known = before.and_then(|set| set.keys.iter().find(|old| old.is(key)));
+            let life = known.and_then(|old| old.life.clone());
+            key.life = Some(life.map_or_else(
+                || Arc::new(KeyLife::until(end)),
+                |life| {
+                    life.set(end);
+                    life
+                },
+            ));
+        }
+        self
+    }
+
+    /// Ends the life of each key that has none in the set that follows. How many these are.
+    pub(super) fn end_all_but(&self, next: &Self) -> usize {
+        let lives_on = |life: &Arc<KeyLife>| {
+            next.keys.iter().filter_map(|key| key.life.as_ref()).any(|other| Arc::ptr_eq(life, other))
+        };
+        let ended = self.keys.iter().filter_map(|key| key.life.as_ref()).filter(|life| !lives_on(life));
+        ended.inspect(|life| life.end()).count()
     }
 
     /// The keys to try for a token: the one it names, or the first few that fit its algorithm.

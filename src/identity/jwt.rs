@@ -4,6 +4,8 @@
 //! leaves out checks that matter here. The order is part of the rule: nothing that costs or grants anything happens
 //! before the signature, and each fault has its own reason. What the claims make of the caller is `claims.rs`.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
@@ -11,6 +13,8 @@ use super::checks::{Check, Watch};
 use super::compact::Compact;
 use super::issuer::Issuer;
 use super::jwk::Key;
+use super::jwks::KeySet;
+use super::key_life::KeyLife;
 use super::lifetime::Lifetime;
 use super::refusal::{IdentityRefusal, excerpt};
 use super::shared_key::SharedKey;
@@ -41,6 +45,9 @@ impl Registered {
     }
 }
 
+/// When a token counts, and the life of the key that it was verified with, where that can end early.
+pub(super) type Validity = (Lifetime, Option<Arc<KeyLife>>);
+
 /// Checks everything that makes the token this issuer's, for us, and good at `now`.
 pub(super) fn verify(
     token: &Compact<'_>,
@@ -48,18 +55,20 @@ pub(super) fn verify(
     issuer: &Issuer,
     now: Timestamp,
     watch: &mut impl Watch,
-) -> Result<Lifetime, IdentityRefusal> {
+) -> Result<Validity, IdentityRefusal> {
     let allowed = watch.step(Check::Algorithm, check_algorithm(token, issuer))?;
     watch.step(Check::Type, check_type(token, issuer))?;
-    let keys = watch.step(Check::Key, keys(token, issuer, allowed))?;
-    watch.step(Check::Signature, keys.check(token))?;
+    let set = watch.step(Check::Key, issuer.keys.usable(now))?;
+    let keys = watch.step(Check::Key, keys(token, issuer, &set, allowed, now))?;
+    let signed = keys.check(token).map_err(|refusal| perhaps_new(refusal, token, issuer, now));
+    let life = watch.step(Check::Signature, signed)?;
     let lifetime = watch.step(Check::Time, lifetime(registered, issuer))?;
     watch.lifetime(&lifetime);
     watch.step(Check::Time, lifetime.check(now))?;
     watch.step(Check::Lifetime, lifetime.check_length(issuer.max_lifetime))?;
     watch.step(Check::Audience, check_audience(registered, issuer))?;
     watch.step(Check::Kind, check_kind(token))?;
-    Ok(lifetime)
+    Ok((lifetime, life))
 }
 
 /// What the issuer's settings allow a token to be verified with. A shared key goes with no other algorithm, and a public
@@ -117,30 +126,46 @@ pub(super) fn normal_type(kind: &str) -> String {
 /// A shared key is the only one of its issuer, so its id (`kid`) has nothing to choose.
 fn keys<'a>(
     token: &Compact<'_>,
-    issuer: &'a Issuer,
+    issuer: &Issuer,
+    set: &'a KeySet,
     allowed: Allowed<'a>,
+    now: Timestamp,
 ) -> Result<Keys<'a>, IdentityRefusal> {
     match allowed {
         Allowed::Shared(key) => Ok(Keys::Shared(key)),
         Allowed::Public(algorithm) => {
-            Ok(Keys::Public(issuer.keys.select(token.header.kid.as_deref(), algorithm)?, algorithm))
+            let selected = set.select(token.header.kid.as_deref(), algorithm);
+            let keys = selected.map_err(|refusal| issuer.keys.perhaps_new(refusal, now))?;
+            Ok(Keys::Public(keys, algorithm))
         }
     }
 }
 
+/// Of a token that names no key, a signature that is not right may be one with a new key.
+fn perhaps_new(
+    refusal: IdentityRefusal,
+    token: &Compact<'_>,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> IdentityRefusal {
+    if token.header.kid.is_some() { refusal } else { issuer.keys.perhaps_new(refusal, now) }
+}
+
 impl Keys<'_> {
-    fn check(&self, token: &Compact<'_>) -> Result<(), IdentityRefusal> {
-        let (right, algorithm) = match self {
-            Self::Shared(key) => (key.verifies(token.signed, token.signature), key.algorithm.as_str()),
+    /// Gives the life of the key that made the signature, where it has one.
+    fn check(&self, token: &Compact<'_>) -> Result<Option<Arc<KeyLife>>, IdentityRefusal> {
+        let (life, algorithm) = match self {
+            Self::Shared(key) => {
+                (key.verifies(token.signed, token.signature).then_some(None), key.algorithm.as_str())
+            }
             Self::Public(keys, algorithm) => {
-                let right = |key: &&Key| key.verifies(token.signed, token.signature, *algorithm);
-                (keys.iter().any(right), algorithm.as_str())
+                let right = |key: &&&Key| key.verifies(token.signed, token.signature, *algorithm);
+                (keys.iter().find(right).map(|key| key.life.clone()), algorithm.as_str())
             }
         };
-        if right {
-            return Ok(());
-        }
-        Err(IdentityRefusal::new(CredentialFault::BadSignature, format!("no valid {algorithm} signature")))
+        let wrong =
+            || IdentityRefusal::new(CredentialFault::BadSignature, format!("no valid {algorithm} signature"));
+        life.ok_or_else(wrong)
     }
 }
 

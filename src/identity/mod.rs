@@ -1,9 +1,10 @@
 //! Credential -> principal.
 //!
-//! A bearer token is taken apart (`compact.rs`), verified by the rules of the issuer it names (`jwt.rs`, `issuer.rs`,
-//! `jwks.rs`) and read (`claims.rs`); what was verified is kept (`cache.rs`), unless it is revoked (`revocation.rs`), and
-//! completed with what the deployment itself knows (`directory.rs`). A token that is bound to its sender (`binding.rs`) needs
-//! proof of it each time: of a key (`dpop.rs`), of a certificate (`certificate.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
+//! A bearer token is taken apart (`compact.rs`), verified by the rules of the issuer it names (`jwt.rs`, `issuer.rs`)
+//! with its keys, given (`jwks.rs`) or fetched (`remote_keys.rs`), and read (`claims.rs`); what was verified is kept
+//! (`cache.rs`), unless it is revoked (`revocation.rs`), and completed with what the deployment itself knows
+//! (`directory.rs`). A token that is bound to its sender (`binding.rs`) needs proof of it each time: of a key (`dpop.rs`),
+//! of a certificate (`certificate.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
 //! [`Identity::inspect`] shows the checks one by one (`checks.rs`). Transport is left to `api`.
 
 mod algorithm;
@@ -16,22 +17,30 @@ mod claims;
 mod client_key;
 mod compact;
 mod config;
+mod destination;
 mod directory;
+mod discovery;
 mod dpop;
 mod dpop_config;
+mod fetch;
 mod grant;
 mod issuer;
 mod json;
 mod jwk;
 mod jwks;
 mod jwt;
+mod key_config;
+mod key_life;
+mod key_source;
 mod lifetime;
 mod memberships;
 mod nonce;
 mod presented;
 mod refusal;
+mod remote_keys;
 mod replay;
 mod revocation;
+mod schedule;
 mod shards;
 mod shared_key;
 mod sign;
@@ -46,7 +55,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 pub use algorithm::Algorithm;
 pub use cache::{Authenticated, CacheStats};
@@ -55,15 +66,19 @@ pub use checks::{Check, Inspection, Outcome};
 pub use claim_path::ClaimPath;
 pub use client_key::{ClientKey, ClientKeyError};
 pub use config::{CacheConfig, ClaimsConfig, Config, IssuerConfig, Overage, WorkloadRule};
+pub use destination::Destination;
 pub use directory::Directory;
 pub use dpop_config::{DpopConfig, NonceUse, SenderConstrained};
+pub use fetch::{FetchConfig, FetchError, FetchRequest, Fetched, Fetcher, Form, may_connect};
 pub use grant::{Grant, MayAssert};
 pub use issuer::IdentityError;
 pub use json::JsonFault;
 pub use jwks::{JwksError, KeySet};
+pub use key_config::{Discovery, KeyFetchConfig};
 pub use lifetime::Lifetime;
 pub use presented::Presented;
 pub use refusal::{IdentityRefusal, ProofFault};
+pub use remote_keys::{Failure, FetchedKeys, Wanted};
 pub use revocation::{RevocationConfig, Revocations, Revoked};
 pub use shared_key::{MacAlgorithm, SharedKeyConfig};
 pub use sign::{SigningError, SigningKey};
@@ -75,9 +90,10 @@ use claims::Verified;
 use compact::Compact;
 use dpop::{Binding, Proofs};
 use issuer::Issuer;
-use jwt::Registered;
+use jwt::{Registered, Validity};
+use remote_keys::RemoteKeys;
 
-use crate::model::{Credential, CredentialFault, DomainId, IssuerAlias, Principal, Secret, Timestamp};
+use crate::model::{Clock, Credential, CredentialFault, DomainId, IssuerAlias, Principal, Secret, Timestamp};
 
 /// The trusted issuers, and the tokens verified so far. Built whole and replaced whole: a new set of issuers begins
 /// with an empty cache, so a key or a grant that is gone stops counting at once.
@@ -102,9 +118,11 @@ pub struct IssuerInfo {
     pub algorithms: Vec<Algorithm>,
     pub shared_key: Option<MacAlgorithm>,
     pub token_types: Vec<String>,
-    /// How many keys can verify its tokens.
+    /// How many keys can verify its tokens; of fetched ones, those that were fetched last.
     pub keys: usize,
     pub key_ids: Vec<String>,
+    /// Where they come from and how old they are, when they are fetched.
+    pub fetched: Option<FetchedKeys>,
     /// Keys that were left out, settings that cannot work.
     pub warnings: Vec<String>,
 }
@@ -124,6 +142,9 @@ impl Identity {
                 return Err(IdentityError::Settings { alias: issuer.alias, problem });
             }
             issuers.insert(issuer.issuer.clone(), issuer);
+        }
+        if let Some(problem) = config.fetch.problem() {
+            return Err(IdentityError::Fetch(problem));
         }
         if let Some(problem) = config.dpop.problem() {
             return Err(IdentityError::Proofs(problem));
@@ -209,8 +230,8 @@ impl Identity {
         if let Some(answer) = self.cache.get(&sha256, now) {
             return answer;
         }
-        let (known, lifetime) = self.verify(token, sha256, now, &mut Unwatched)?;
-        self.cache.insert(sha256, known.clone(), lifetime);
+        let (known, validity) = self.verify(token, sha256, now, &mut Unwatched)?;
+        self.cache.insert(sha256, known.clone(), validity);
         Ok(known)
     }
 
@@ -221,17 +242,17 @@ impl Identity {
         sha256: [u8; 32],
         now: Timestamp,
         watch: &mut impl Watch,
-    ) -> Result<(Authenticated, Lifetime), IdentityRefusal> {
+    ) -> Result<(Authenticated, Validity), IdentityRefusal> {
         let compact = watch.step(Check::Form, Compact::parse(token))?;
         watch.header(&compact.header);
         let registered = watch.step(Check::ClaimTypes, Registered::read(&compact.claims))?;
         let issuer = watch.step(Check::Issuer, self.issuer_of(&registered))?;
         watch.issuer(issuer);
-        let lifetime = jwt::verify(&compact, &registered, issuer, now, watch)?;
+        let validity = jwt::verify(&compact, &registered, issuer, now, watch)?;
         let claims = &compact.claims;
-        let verified = Verified { claims, registered: &registered, issuer, lifetime, sha256 };
+        let verified = Verified { claims, registered: &registered, issuer, lifetime: validity.0, sha256 };
         let read = watch.step(Check::Claims, claims::read(&verified))?;
-        Ok((known(read.principal, read.dropped), lifetime))
+        Ok((known(read.principal, read.dropped), validity))
     }
 
     /// Verifies a token as a decision would, past the cache, and tells how each check ended. It is for showing and decides
@@ -269,6 +290,27 @@ impl Identity {
         let Some(token) = &principal.token else { return true };
         let issuer = self.issuers.values().find(|issuer| issuer.alias == token.issuer);
         issuer.is_some_and(|issuer| issuer.may_assert.domains.covers(domain.as_str()))
+    }
+
+    /// Keeps the keys of the issuers that publish them: fetches them now, and again whenever it is due. Ends with `stop` and
+    /// not before. No issuer waits for another.
+    pub async fn keep_keys(&self, fetcher: &dyn Fetcher, clock: &dyn Clock, stop: &CancellationToken) {
+        join_all(self.remote_keys().map(|keys| keys.keep(fetcher, clock, stop))).await;
+        stop.cancelled().await;
+    }
+
+    /// Fetches the keys of the issuers that publish them, once. What cannot be had is missed by the tokens that need it.
+    pub async fn fetch_keys(&self, fetcher: &dyn Fetcher, clock: &dyn Clock) {
+        join_all(self.remote_keys().map(|keys| keys.fetch_once(fetcher, clock))).await;
+    }
+
+    /// Whether there is anything to fetch.
+    pub fn fetches(&self) -> bool {
+        self.remote_keys().next().is_some()
+    }
+
+    fn remote_keys(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
+        self.issuers.values().filter_map(|issuer| issuer.keys.remote())
     }
 
     /// The trusted issuers, by alias.
@@ -309,6 +351,7 @@ fn known(principal: Principal, dropped: Vec<String>) -> Authenticated {
 }
 
 fn info(issuer: &Issuer) -> IssuerInfo {
+    let keys = issuer.keys.last_known();
     IssuerInfo {
         alias: issuer.alias.clone(),
         issuer: issuer.issuer.clone(),
@@ -316,8 +359,9 @@ fn info(issuer: &Issuer) -> IssuerInfo {
         algorithms: issuer.algorithms.clone(),
         shared_key: issuer.shared_key.as_ref().map(|key| key.algorithm),
         token_types: issuer.token_types.clone(),
-        keys: issuer.keys.len(),
-        key_ids: issuer.keys.key_ids().map(str::to_owned).collect(),
+        keys: keys.as_ref().map_or(0, |keys| keys.len()),
+        key_ids: keys.iter().flat_map(|keys| keys.key_ids()).map(str::to_owned).collect(),
+        fetched: issuer.keys.remote().map(|keys| keys.info()),
         warnings: issuer.warnings(),
     }
 }

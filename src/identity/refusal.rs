@@ -3,6 +3,7 @@
 //! The detail goes to the audit record and the log, so it never holds a token, a segment of one, or more of a
 //! stranger's text than a short, escaped excerpt.
 
+use super::remote_keys::Wanted;
 use crate::model::{CredentialFault, Reason};
 
 /// A credential that proves nobody.
@@ -14,6 +15,8 @@ pub struct IdentityRefusal {
     pub detail: String,
     /// What is wrong with the proof of possession, where that is what is wrong: a challenge says it.
     pub proof: Option<ProofFault>,
+    /// What may come from the issuer soon and change the answer.
+    pub wanted: Option<Box<Wanted>>,
 }
 
 /// What is wrong with a proof of possession (RFC 9449 section 7.1).
@@ -29,12 +32,25 @@ pub enum ProofFault {
 
 impl IdentityRefusal {
     pub(super) fn new(fault: CredentialFault, detail: impl Into<String>) -> Self {
-        Self { reason: Reason::CredentialInvalid(fault), detail: detail.into(), proof: None }
+        Self::because(Reason::CredentialInvalid(fault), detail)
     }
 
     /// There is no room to judge it.
     pub(super) fn overloaded(detail: impl Into<String>) -> Self {
-        Self { reason: Reason::Overloaded, detail: detail.into(), proof: None }
+        Self::because(Reason::Overloaded, detail)
+    }
+
+    /// What the issuer would have to say about it cannot be had.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::because(Reason::IssuerUnavailable, detail)
+    }
+
+    fn because(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), proof: None, wanted: None }
+    }
+
+    pub(super) fn wanting(self, wanted: Option<Wanted>) -> Self {
+        Self { wanted: wanted.map(Box::new), ..self }
     }
 
     pub(super) fn about_proof(self, fault: ProofFault) -> Self {

@@ -21,7 +21,7 @@ pub use clients::{NewClient, NewlyCreated};
 pub use principals::NewEntry;
 pub use revocations::{NewRevocation, PendingReplica, Spread, WrittenRevocation};
 pub use signals::ReportedSignal;
-pub use status::{BundleStatus, Status};
+pub use status::{BundleStatus, IssuerStatus, Status};
 
 use crate::audit::{AuditError, Recorder};
 use crate::decide::Live;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ManageError, Management};
 use crate::audit;
-use crate::identity::CacheStats;
+use crate::identity::{CacheStats, IssuerInfo};
 use crate::model::{BundleDigest, DomainId, Revision, Timestamp};
 use crate::store::Replica;
 
@@ -23,7 +23,7 @@ pub struct Status {
     pub problems: Vec<String>,
     pub bundles: Vec<BundleStatus>,
     pub apis: Vec<String>,
-    pub issuers: Vec<String>,
+    pub issuers: Vec<IssuerStatus>,
     pub signals: usize,
     pub audit: audit::Stats,
     pub token_cache: CacheStats,
@@ -40,9 +40,68 @@ pub struct BundleStatus {
     pub warnings: Vec<String>,
 }
 
+/// A token issuer, and how its keys are.
+#[derive(Clone, Debug)]
+pub struct IssuerStatus {
+    pub alias: String,
+    pub issuer: String,
+    pub keys: usize,
+    pub key_ids: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Absent for keys that are given in the configuration.
+    pub fetched: Option<FetchedStatus>,
+}
+
+/// Keys that are fetched from the issuer.
+#[derive(Clone, Debug)]
+pub struct FetchedStatus {
+    pub from: String,
+    pub at: Option<Timestamp>,
+    /// Until when they count, unless they are fetched again before.
+    pub usable_until: Option<Timestamp>,
+    /// Older than the issuer wants them to be used.
+    pub stale: bool,
+    /// Why they could not be fetched the last time, and when that was.
+    pub last_failure: Option<(Timestamp, String)>,
+}
+
+impl IssuerStatus {
+    fn of(info: IssuerInfo, now: Timestamp) -> Self {
+        let fetched = info.fetched.map(|fetched| FetchedStatus {
+            at: fetched.fetched_at,
+            usable_until: fetched.usable_until,
+            stale: fetched.stale(now),
+            last_failure: fetched.last_failure.map(|failure| (failure.at, failure.problem)),
+            from: fetched.place,
+        });
+        Self {
+            alias: info.alias.to_string(),
+            issuer: info.issuer,
+            keys: info.keys,
+            key_ids: info.key_ids,
+            warnings: info.warnings,
+            fetched,
+        }
+    }
+
+    /// What an operator has to see to.
+    fn problem(&self, now: Timestamp) -> Option<String> {
+        let fetched = self.fetched.as_ref().filter(|fetched| fetched.stale)?;
+        let usable = fetched.usable_until.is_some_and(|end| now < end);
+        let what = match fetched.at {
+            None => "has no keys yet; its tokens are denied".to_owned(),
+            Some(at) if usable => format!("has stale keys, fetched at {at}"),
+            Some(at) => format!("has no usable keys; its tokens are denied; the last were fetched at {at}"),
+        };
+        let why = fetched.last_failure.as_ref().map(|(_, problem)| format!(": {problem}"));
+        Some(format!("issuer `{}` {what}{}", self.alias, why.unwrap_or_default()))
+    }
+}
+
 impl Management {
     pub async fn status(&self) -> Result<Status, ManageError> {
-        let since = self.clock.now().minus(REPLICA_TIMEOUT);
+        let now = self.clock.now();
+        let since = now.minus(REPLICA_TIMEOUT);
         let mut problems = self.live.problems();
         let replicas = match self.store.live_replicas(since).await {
             Ok(replicas) => replicas,
@@ -51,6 +110,9 @@ impl Management {
                 Vec::new()
             }
         };
+        let issuers = self.identity.issuers().into_iter().map(|info| IssuerStatus::of(info, now));
+        let issuers: Vec<_> = issuers.collect();
+        problems.extend(issuers.iter().filter_map(|issuer| issuer.problem(now)));
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             replica: self.replica.clone(),
@@ -60,7 +122,7 @@ impl Management {
             problems,
             bundles: self.bundle_statuses(),
             apis: self.inventory.apis().iter().map(|api| api.id.to_string()).collect(),
-            issuers: self.identity.issuers().into_iter().map(|issuer| issuer.alias.to_string()).collect(),
+            issuers,
             signals: self.live.signals.len(),
             audit: self.recorder.stats(),
             token_cache: self.identity.token_cache(),

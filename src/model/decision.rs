@@ -73,6 +73,8 @@ pub enum Reason {
     PolicyError,
     /// Signals are older than `max_staleness` and the endpoint is too sensitive to go on without.
     SignalsUnavailable,
+    /// The token's issuer would have to be asked (for keys, about the token) and cannot be reached.
+    IssuerUnavailable,
     /// This replica has no policies yet, or is behind the revision that was asked for.
     NotReady,
     Overloaded,
@@ -84,7 +86,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Allowed,
         Self::ForbiddenByPolicy,
         Self::NoMatchingPermit,
@@ -112,6 +114,7 @@ impl Reason {
         Self::RequestInvalid(RequestFault::Ambiguous),
         Self::PolicyError,
         Self::SignalsUnavailable,
+        Self::IssuerUnavailable,
         Self::NotReady,
         Self::Overloaded,
         Self::DeadlineExceeded,
@@ -153,6 +156,7 @@ impl Reason {
             },
             Self::PolicyError => "policy_error",
             Self::SignalsUnavailable => "signals_unavailable",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::NotReady => "not_ready",
             Self::Overloaded => "overloaded",
             Self::DeadlineExceeded => "deadline_exceeded",

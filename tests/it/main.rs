@@ -28,6 +28,8 @@ mod fuzzing;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod jose;
 #[cfg(test)]
 mod memory;

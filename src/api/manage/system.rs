@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use super::{Door, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::system_service_server::SystemService;
-use crate::manage::{self, BundleStatus, CacheStats, ReplicaStatus};
+use crate::manage::{self, BundleStatus, CacheStats, IssuerStatus, ReplicaStatus};
 
 #[tonic::async_trait]
 impl SystemService for Door {
@@ -28,7 +28,8 @@ fn answer(status: manage::Status) -> pb::GetStatusResponse {
         problems: status.problems,
         bundles: status.bundles.into_iter().map(bundle).collect(),
         apis: status.apis,
-        issuers: status.issuers,
+        issuers: status.issuers.iter().map(|issuer| issuer.alias.clone()).collect(),
+        token_issuers: status.issuers.into_iter().map(issuer).collect(),
         signals: status.signals.try_into().unwrap_or(u64::MAX),
         records_queued: status.audit.queued,
         records_stored: status.audit.written,
@@ -49,6 +50,24 @@ fn bundle(bundle: BundleStatus) -> pb::LiveBundle {
         policies: bundle.policies.try_into().unwrap_or(u32::MAX),
         activate_time: Some(timestamp(bundle.activated_at)),
         warnings: bundle.warnings,
+    }
+}
+
+fn issuer(issuer: IssuerStatus) -> pb::TokenIssuer {
+    let fetched = issuer.fetched;
+    let failure = fetched.as_ref().and_then(|fetched| fetched.last_failure.clone());
+    pb::TokenIssuer {
+        alias: issuer.alias,
+        issuer: issuer.issuer,
+        keys: issuer.keys.try_into().unwrap_or(u32::MAX),
+        key_ids: issuer.key_ids,
+        warnings: issuer.warnings,
+        fetch_time: fetched.as_ref().and_then(|fetched| fetched.at).map(timestamp),
+        usable_until_time: fetched.as_ref().and_then(|fetched| fetched.usable_until).map(timestamp),
+        stale: fetched.as_ref().is_some_and(|fetched| fetched.stale),
+        last_error_time: failure.as_ref().map(|(at, _)| timestamp(*at)),
+        last_error: failure.map(|(_, problem)| problem).unwrap_or_default(),
+        fetched_from: fetched.map(|fetched| fetched.from).unwrap_or_default(),
     }
 }
 

@@ -64,6 +64,8 @@ fn demand(
         | Reason::RequestInvalid(_)
         | Reason::PolicyError
         | Reason::SignalsUnavailable
+        // The token may be good: to get another one would help as little.
+        | Reason::IssuerUnavailable
         | Reason::NotReady
         | Reason::Overloaded
         | Reason::DeadlineExceeded

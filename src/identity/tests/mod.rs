@@ -1,10 +1,12 @@
 //! Identity as a whole: tokens made for each test, judged by the public entry point.
 //!
 //! `attacks.rs` are tokens that must be refused, each for its own reason; `accepts.rs` are tokens that must be
-//! believed, and what becomes of their claims; `profile.rs` is what settings make of tokens.
+//! believed, and what becomes of their claims; `profile.rs` is what settings make of tokens; `fetched.rs` is about keys that
+//! come, change and go.
 
 mod accepts;
 mod attacks;
+mod fetched;
 mod profile;
 
 use std::path::Path;

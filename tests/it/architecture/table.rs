@@ -107,7 +107,7 @@ const TOUCHING_THE_WORLD: &[&str] = &[
     "lib",
 ];
 
-pub const FENCES: [Fence; 24] = [
+pub const FENCES: [Fence; 25] = [
     Fence { path: "cedar_policy", rooms: &["policy"] },
     Fence { path: "sqlx", rooms: &["store"] },
     Fence { path: "jsonwebtoken", rooms: &["identity"] },
@@ -120,6 +120,7 @@ pub const FENCES: [Fence; 24] = [
     Fence { path: "h2", rooms: &["api", "app"] },
     Fence { path: "http", rooms: &["api", "app"] },
     Fence { path: "tower", rooms: &["api", "app"] },
+    Fence { path: "reqwest", rooms: &["app"] },
     Fence { path: "clap", rooms: &["cli", "main"] },
     Fence { path: "anyhow", rooms: &["app", "cli", "main"] },
     Fence { path: "miette", rooms: &["policy", "cli"] },

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod case;
 pub mod certificate;
+pub mod issuer;
 pub mod postgres;
 pub mod process;
 pub mod proof;
