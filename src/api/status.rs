@@ -58,6 +58,7 @@ const fn credential(fault: CredentialFault) -> pb::Reason {
         CredentialFault::TooLongLived => pb::Reason::CredentialTooLongLived,
         CredentialFault::BindingFailed => pb::Reason::CredentialBindingFailed,
         CredentialFault::Replayed => pb::Reason::CredentialReplayed,
+        CredentialFault::Inactive => pb::Reason::CredentialInactive,
     }
 }
 

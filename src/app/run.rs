@@ -77,8 +77,8 @@ impl Running {
         );
         if let Some(fetcher) = app.fetcher {
             let (identity, clock, stop) = (app.identity, Arc::clone(&app.clock), stop.clone());
-            background.spawn("the keeper of issuers' keys", async move {
-                identity.keep_keys(&fetcher, clock.as_ref(), &stop).await;
+            background.spawn("the one who asks issuers", async move {
+                identity.ask_issuers(&fetcher, clock.as_ref(), &stop).await;
             });
         }
         background.spawn("the heartbeat", heart.beat(stop.clone()));

@@ -82,6 +82,9 @@ struct IssuerView {
     stale: bool,
     last_error: String,
     last_error_time: String,
+    introspected_at: String,
+    introspection_error: String,
+    introspection_error_time: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -145,6 +148,9 @@ fn issuer(issuer: pb::TokenIssuer) -> IssuerView {
         stale: issuer.stale,
         last_error: issuer.last_error,
         last_error_time: words::moment_or_empty(plain::moment(issuer.last_error_time)),
+        introspected_at: issuer.introspected_at,
+        introspection_error: issuer.introspection_error,
+        introspection_error_time: words::moment_or_empty(plain::moment(issuer.introspection_error_time)),
     }
 }
 
@@ -221,12 +227,15 @@ fn bundles(bundles: &[BundleView]) -> String {
 fn issuers(issuers: &[IssuerView]) -> String {
     let rows = issuers.iter().map(|issuer| {
         let state = match (issuer.fetched_from.is_empty(), issuer.stale) {
+            (true, _) if issuer.keys == 0 && !issuer.introspected_at.is_empty() => "asked",
             (true, _) => "given",
             (false, false) => "fresh",
             (false, true) => "stale",
         };
         let fetched = words::short_moment(&issuer.fetch_time);
-        [issuer.alias.clone(), issuer.keys.to_string(), state.to_owned(), fetched, issuer.last_error.clone()]
+        let problems = [issuer.last_error.clone(), issuer.introspection_error.clone()];
+        let problems: Vec<_> = problems.into_iter().filter(|problem| !problem.is_empty()).collect();
+        [issuer.alias.clone(), issuer.keys.to_string(), state.to_owned(), fetched, problems.join("; ")]
     });
     let table = output::table(["issuer", "keys", "state", "fetched", "last error"], rows);
     let warning = |issuer: &IssuerView, warning: &String| {

@@ -29,6 +29,7 @@ pub const fn message(reason: Reason) -> &'static str {
 
 const fn credential(fault: CredentialFault) -> &'static str {
     match fault {
+        CredentialFault::Inactive => "The access token is not active.",
         CredentialFault::Expired => "The access token has expired.",
         CredentialFault::NotYetValid => "The access token is not valid yet.",
         CredentialFault::BadSignature

@@ -28,6 +28,12 @@ pub struct Authenticated {
     pub dropped: Arc<[String]>,
 }
 
+impl Authenticated {
+    pub(super) fn new(principal: Principal, dropped: Vec<String>) -> Self {
+        Self { principal: Arc::new(principal), dropped: dropped.into() }
+    }
+}
+
 /// What the cache holds, and what it has done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {

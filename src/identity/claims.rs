@@ -30,12 +30,16 @@ pub(super) struct Known {
     pub dropped: Vec<String>,
 }
 
-/// A token that passed every check of `jwt.rs`.
+/// A token that passed every check of `jwt.rs`, or of `introspected.rs`.
 pub(super) struct Verified<'a> {
     pub claims: &'a Claims,
     pub registered: &'a Registered,
     pub issuer: &'a Issuer,
     pub lifetime: Lifetime,
+    /// The latest moment at which its user can have logged in for it.
+    pub latest_login: Timestamp,
+    /// Claims that must be there.
+    pub required: &'a [ClaimPath],
     /// SHA-256 of the whole token.
     pub sha256: [u8; 32],
 }
@@ -43,7 +47,7 @@ pub(super) struct Verified<'a> {
 /// Reads the principal out of a verified token.
 pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
     let Verified { claims, registered, issuer, .. } = token;
-    check_required(claims, issuer)?;
+    check_required(claims, token.required)?;
     let missing = || IdentityRefusal::malformed("the claim `sub` is missing");
     let subject = fit("sub", registered.subject.as_deref().ok_or_else(missing)?, MAX_NAME_BYTES)?;
     let client_id = first_name(claims, &issuer.claims.client_id)?;
@@ -74,7 +78,7 @@ fn facts(
     kind: TokenKind,
     client_id: Option<String>,
 ) -> Result<TokenFacts, IdentityRefusal> {
-    let Verified { claims, registered, issuer, lifetime, sha256 } = token;
+    let Verified { claims, registered, issuer, lifetime, latest_login, sha256, .. } = token;
     let confirmation = binding::confirmation(claims)?;
     binding::check_required(&confirmation, issuer.sender_constrained)?;
     Ok(TokenFacts {
@@ -85,7 +89,7 @@ fn facts(
         scopes: scopes(claims, issuer)?,
         issued_at: lifetime.issued_at,
         expires_at: lifetime.expires_at,
-        auth_time: auth_time(claims, lifetime)?,
+        auth_time: auth_time(claims, latest_login.plus(lifetime.leeway))?,
         acr: name(claims, "acr")?,
         amr: names(claims, &ClaimPath::top_level("amr"))?,
         confirmation,
@@ -97,8 +101,8 @@ fn facts(
     })
 }
 
-fn check_required(claims: &Claims, issuer: &Issuer) -> Result<(), IdentityRefusal> {
-    match issuer.required_claims.iter().find(|path| path.find(claims).is_none()) {
+fn check_required(claims: &Claims, required: &[ClaimPath]) -> Result<(), IdentityRefusal> {
+    match required.iter().find(|path| path.find(claims).is_none()) {
         None => Ok(()),
         Some(path) => Err(IdentityRefusal::malformed(format!("the claim `{path}` is missing"))),
     }
@@ -165,9 +169,9 @@ fn scopes(claims: &Claims, issuer: &Issuer) -> Result<BTreeSet<String>, Identity
 }
 
 /// The moment of login. It cannot be later than the token; else a fresh login could be claimed for ever.
-fn auth_time(claims: &Claims, lifetime: &Lifetime) -> Result<Option<Timestamp>, IdentityRefusal> {
+fn auth_time(claims: &Claims, latest: Timestamp) -> Result<Option<Timestamp>, IdentityRefusal> {
     let time = numeric_date(claims, "auth_time")?;
-    if time.is_some_and(|time| time > lifetime.issued_at.plus(lifetime.leeway)) {
+    if time.is_some_and(|time| time > latest) {
         return Err(wrong("auth_time", "before `iat`"));
     }
     Ok(time)

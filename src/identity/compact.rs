@@ -42,6 +42,21 @@ enum Bring {
     NoKey,
 }
 
+/// Whether a text means to be a JWT: three segments, of which the first is a JSON object. What does not may be an opaque
+/// token, for its issuer to know.
+pub(super) fn means_to_be_a_jwt(token: &str) -> bool {
+    let mut segments = token.split('.');
+    let header = segments.next().and_then(decode_base64url);
+    segments.count() == 2 && header.is_some_and(|header| parse_object(&header).is_ok())
+}
+
+/// Whether a text can be a bearer token at all (`b64token`, RFC 6750 section 2.1).
+pub(super) fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+    !body.is_empty() && body.chars().all(fits)
+}
+
 impl<'a> Compact<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, IdentityRefusal> {
         Self::parse_with(token, Bring::NoKey)

@@ -17,6 +17,7 @@ use super::claim_path::ClaimPath;
 use super::dpop_config::{DpopConfig, SenderConstrained};
 use super::fetch::FetchConfig;
 use super::grant::MayAssert;
+use super::introspection_config::IntrospectionConfig;
 use super::key_config::{Discovery, KeyFetchConfig};
 use super::revocation::RevocationConfig;
 use super::shared_key::SharedKeyConfig;
@@ -33,6 +34,10 @@ pub struct Config {
     pub certificates: CertificateConfig,
     /// How documents of issuers are fetched.
     pub fetch: FetchConfig,
+    /// The alias of the issuer whose tokens those are that are no JWT; it must have `introspection`. Without it such tokens are
+    /// refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opaque_tokens: Option<IssuerAlias>,
     /// The longest token that is read at all, in bytes.
     pub max_token_bytes: usize,
     pub revocation: RevocationConfig,
@@ -46,6 +51,7 @@ impl Default for Config {
             dpop: DpopConfig::default(),
             certificates: CertificateConfig::default(),
             fetch: FetchConfig::default(),
+            opaque_tokens: None,
             max_token_bytes: 16 * 1024,
             revocation: RevocationConfig::default(),
         }
@@ -99,6 +105,9 @@ pub struct IssuerConfig {
     /// How keys of `discovery` and `jwks_url` are fetched.
     #[serde(default)]
     pub key_fetch: KeyFetchConfig,
+    /// Where the issuer says what its opaque tokens are (RFC 7662); see `opaque_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionConfig>,
     /// A secret instead of public keys (HMAC), for an issuer that has nothing better. Never together with key sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_key: Option<SharedKeyConfig>,
@@ -145,6 +154,7 @@ impl IssuerConfig {
             jwks_url: None,
             discovery: None,
             key_fetch: KeyFetchConfig::default(),
+            introspection: None,
             shared_key: None,
             leeway: default_leeway(),
             max_lifetime: default_max_lifetime(),

@@ -14,6 +14,7 @@ use super::destination::{Destination, Plaintext};
 use super::discovery::Metadata;
 use super::dpop_config::SenderConstrained;
 use super::grant::{Grant, MayAssert};
+use super::introspection::Introspector;
 use super::jwks::{JwksError, KeySet};
 use super::jwt::normal_type;
 use super::key_config::KeyFetchConfig;
@@ -63,6 +64,8 @@ pub(super) struct Issuer {
     pub audiences: Vec<String>,
     pub algorithms: Vec<Algorithm>,
     pub keys: KeySource,
+    /// Who says what its opaque tokens are.
+    pub introspector: Option<Arc<Introspector>>,
     /// Instead of `keys` and `algorithms`, which are empty then.
     pub shared_key: Option<SharedKey>,
     pub leeway: Duration,
@@ -94,6 +97,7 @@ impl Issuer {
             // INVARIANT: algorithms with public keys, or a shared key; never both.
             algorithms: if config.shared_key.is_some() { Vec::new() } else { config.algorithms.clone() },
             keys: read_keys(config, base_dir)?,
+            introspector: introspector(config, base_dir)?,
             shared_key: read_shared_key(config, base_dir)?,
             leeway: config.leeway,
             max_lifetime: config.max_lifetime,
@@ -104,6 +108,11 @@ impl Issuer {
             claims: config.claims.clone(),
             may_assert: config.may_assert.clone(),
         })
+    }
+
+    /// Whether it only gives out opaque tokens.
+    fn has_no_keys(&self) -> bool {
+        self.introspector.is_some() && self.keys.last_known().is_some_and(|keys| keys.is_empty())
     }
 
     /// What an operator may want to know although nothing is wrong.
@@ -118,7 +127,7 @@ impl Issuer {
             warnings.push(
                 "its key is shared: whoever has it, this server included, can make its tokens".to_owned(),
             );
-        } else if !self.algorithms.iter().any(usable) {
+        } else if !self.has_no_keys() && !self.algorithms.iter().any(usable) {
             warnings
                 .push("none of its keys fits one of its algorithms: every token will be refused".to_owned());
         }
@@ -221,13 +230,20 @@ fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySource, Identi
             let metadata = Metadata::of(&config.issuer, kind, jwks_origins, Plaintext::allowed(*allow_http));
             Ok(remote(Source::Discovered(metadata.map_err(settings)?)))
         }
-        (None, None, None, None) => {
-            Err(settings("needs keys: give `discovery`, `jwks_url`, `jwks_file` or `jwks`".to_owned()))
-        }
+        (None, None, None, None) if config.introspection.is_some() => Ok(KeySource::fixed(KeySet::none())),
+        (None, None, None, None) => Err(settings(
+            "needs keys: give `discovery`, `jwks_url`, `jwks_file` or `jwks`; or `introspection`".to_owned(),
+        )),
         _ => Err(settings(
             "give one of `discovery`, `jwks_url`, `jwks_file` and `jwks`, not both or more".to_owned(),
         )),
     }
+}
+
+fn introspector(config: &IssuerConfig, base_dir: &Path) -> Result<Option<Arc<Introspector>>, IdentityError> {
+    let Some(settings) = &config.introspection else { return Ok(None) };
+    let failed = |problem| IdentityError::Settings { alias: config.alias.clone(), problem };
+    Introspector::new(settings, base_dir).map(|made| Some(Arc::new(made))).map_err(failed)
 }
 
 fn read_shared_key(config: &IssuerConfig, base_dir: &Path) -> Result<Option<SharedKey>, IdentityError> {

@@ -180,7 +180,7 @@ fn lifetime(registered: &Registered, issuer: &Issuer) -> Result<Lifetime, Identi
     })
 }
 
-fn check_audience(registered: &Registered, issuer: &Issuer) -> Result<(), IdentityRefusal> {
+pub(super) fn check_audience(registered: &Registered, issuer: &Issuer) -> Result<(), IdentityRefusal> {
     if registered.audience.iter().any(|audience| issuer.audiences.contains(audience)) {
         return Ok(());
     }

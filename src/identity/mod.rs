@@ -24,6 +24,9 @@ mod dpop;
 mod dpop_config;
 mod fetch;
 mod grant;
+mod introspected;
+mod introspection;
+mod introspection_config;
 mod issuer;
 mod json;
 mod jwk;
@@ -48,6 +51,7 @@ mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod weight;
 
 use std::collections::HashMap;
@@ -71,6 +75,8 @@ pub use directory::Directory;
 pub use dpop_config::{DpopConfig, NonceUse, SenderConstrained};
 pub use fetch::{FetchConfig, FetchError, FetchRequest, Fetched, Fetcher, Form, may_connect};
 pub use grant::{Grant, MayAssert};
+pub use introspection::IntrospectionInfo;
+pub use introspection_config::{ClientAuthentication, IntrospectionConfig};
 pub use issuer::IdentityError;
 pub use json::JsonFault;
 pub use jwks::{JwksError, KeySet};
@@ -78,11 +84,12 @@ pub use key_config::{Discovery, KeyFetchConfig};
 pub use lifetime::Lifetime;
 pub use presented::Presented;
 pub use refusal::{IdentityRefusal, ProofFault};
-pub use remote_keys::{Failure, FetchedKeys, Wanted};
+pub use remote_keys::{Failure, FetchedKeys};
 pub use revocation::{RevocationConfig, Revocations, Revoked};
 pub use shared_key::{MacAlgorithm, SharedKeyConfig};
 pub use sign::{SigningError, SigningKey};
 pub use target::Target;
+pub use wanted::Wanted;
 
 use cache::TokenCache;
 use checks::{Recorder, Unwatched, Watch};
@@ -101,6 +108,8 @@ use crate::model::{Clock, Credential, CredentialFault, DomainId, IssuerAlias, Pr
 pub struct Identity {
     /// By the exact `iss`.
     issuers: HashMap<String, Issuer>,
+    /// The `iss` of the one whose tokens are no JWTs.
+    opaque: Option<String>,
     cache: TokenCache,
     max_token_bytes: usize,
     proofs: Proofs,
@@ -123,6 +132,8 @@ pub struct IssuerInfo {
     pub key_ids: Vec<String>,
     /// Where they come from and how old they are, when they are fetched.
     pub fetched: Option<FetchedKeys>,
+    /// How its opaque tokens are asked about, where they are.
+    pub introspection: Option<IntrospectionInfo>,
     /// Keys that were left out, settings that cannot work.
     pub warnings: Vec<String>,
 }
@@ -153,8 +164,10 @@ impl Identity {
             return Err(IdentityError::Proofs(problem));
         }
         let proofs = Proofs::new(&config.dpop);
+        let opaque = opaque_issuer(config, &issuers)?;
         Ok(Self {
             issuers,
+            opaque,
             cache: TokenCache::new(&config.cache),
             max_token_bytes: config.max_token_bytes,
             proofs: proofs.ok_or(IdentityError::Proofs("the operating system gave no random bytes"))?,
@@ -230,9 +243,33 @@ impl Identity {
         if let Some(answer) = self.cache.get(&sha256, now) {
             return answer;
         }
+        if let Some(issuer) = self.opaque_issuer_of(token) {
+            return self.introspected(issuer, token, &sha256, now);
+        }
         let (known, validity) = self.verify(token, sha256, now, &mut Unwatched)?;
         self.cache.insert(sha256, known.clone(), validity);
         Ok(known)
+    }
+
+    /// Who knows a token that does not mean to be a JWT.
+    fn opaque_issuer_of(&self, token: &str) -> Option<&Issuer> {
+        let issuer = self.opaque.as_ref()?;
+        if compact::means_to_be_a_jwt(token) { None } else { self.issuers.get(issuer) }
+    }
+
+    /// What the issuer said of an opaque token, lately.
+    fn introspected(
+        &self,
+        issuer: &Issuer,
+        token: &str,
+        sha256: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Authenticated, IdentityRefusal> {
+        if !compact::is_b64token(token) {
+            return Err(IdentityRefusal::malformed("neither a JWT nor an opaque bearer token"));
+        }
+        let missing = || IdentityRefusal::unavailable("the issuer cannot be asked about its tokens");
+        issuer.introspector.as_ref().ok_or_else(missing)?.known(token, sha256, now)
     }
 
     /// Every check but the size, in order, past the cache.
@@ -250,7 +287,15 @@ impl Identity {
         watch.issuer(issuer);
         let validity = jwt::verify(&compact, &registered, issuer, now, watch)?;
         let claims = &compact.claims;
-        let verified = Verified { claims, registered: &registered, issuer, lifetime: validity.0, sha256 };
+        let verified = Verified {
+            claims,
+            registered: &registered,
+            issuer,
+            lifetime: validity.0,
+            latest_login: validity.0.issued_at,
+            required: &issuer.required_claims,
+            sha256,
+        };
         let read = watch.step(Check::Claims, claims::read(&verified))?;
         Ok((known(read.principal, read.dropped), validity))
     }
@@ -292,10 +337,13 @@ impl Identity {
         issuer.is_some_and(|issuer| issuer.may_assert.domains.covers(domain.as_str()))
     }
 
-    /// Keeps the keys of the issuers that publish them: fetches them now, and again whenever it is due. Ends with `stop` and
-    /// not before. No issuer waits for another.
-    pub async fn keep_keys(&self, fetcher: &dyn Fetcher, clock: &dyn Clock, stop: &CancellationToken) {
-        join_all(self.remote_keys().map(|keys| keys.keep(fetcher, clock, stop))).await;
+    /// Asks issuers what they have to say: for their keys now and again whenever it is due, and about tokens when one is to be
+    /// judged. Ends with `stop` and not before. No issuer waits for another.
+    pub async fn ask_issuers(&self, fetcher: &dyn Fetcher, clock: &dyn Clock, stop: &CancellationToken) {
+        let keys = join_all(self.remote_keys().map(|keys| keys.keep(fetcher, clock, stop)));
+        let asked = self.issuers.values().filter_map(|issuer| Some((issuer, issuer.introspector.as_ref()?)));
+        let answers = join_all(asked.map(|(issuer, asked)| asked.keep(issuer, fetcher, clock, stop)));
+        tokio::join!(keys, answers);
         stop.cancelled().await;
     }
 
@@ -306,7 +354,7 @@ impl Identity {
 
     /// Whether there is anything to fetch.
     pub fn fetches(&self) -> bool {
-        self.remote_keys().next().is_some()
+        self.remote_keys().next().is_some() || self.opaque.is_some()
     }
 
     fn remote_keys(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
@@ -347,7 +395,32 @@ impl Identity {
 }
 
 fn known(principal: Principal, dropped: Vec<String>) -> Authenticated {
-    Authenticated { principal: Arc::new(principal), dropped: dropped.into() }
+    Authenticated::new(principal, dropped)
+}
+
+/// Exactly one issuer can know what opaque tokens are: they name none.
+fn opaque_issuer(
+    config: &Config,
+    issuers: &HashMap<String, Issuer>,
+) -> Result<Option<String>, IdentityError> {
+    let named = config.opaque_tokens.as_ref();
+    let problem = |alias: &IssuerAlias, problem: &str| IdentityError::Settings {
+        alias: alias.clone(),
+        problem: problem.to_owned(),
+    };
+    let idle = |issuer: &&Issuer| issuer.introspector.is_some() && named != Some(&issuer.alias);
+    if let Some(issuer) = issuers.values().find(idle) {
+        let why = "has `introspection`, but `identity.opaque_tokens` does not name it";
+        return Err(problem(&issuer.alias, why));
+    }
+    let Some(alias) = named else { return Ok(None) };
+    match issuers.values().find(|issuer| issuer.alias == *alias) {
+        None => Err(problem(alias, "is named by `identity.opaque_tokens`, but is not configured")),
+        Some(issuer) if issuer.introspector.is_none() => {
+            Err(problem(alias, "is named by `identity.opaque_tokens`, but has no `introspection`"))
+        }
+        Some(issuer) => Ok(Some(issuer.issuer.clone())),
+    }
 }
 
 fn info(issuer: &Issuer) -> IssuerInfo {
@@ -362,6 +435,7 @@ fn info(issuer: &Issuer) -> IssuerInfo {
         keys: keys.as_ref().map_or(0, |keys| keys.len()),
         key_ids: keys.iter().flat_map(|keys| keys.key_ids()).map(str::to_owned).collect(),
         fetched: issuer.keys.remote().map(|keys| keys.info()),
+        introspection: issuer.introspector.as_ref().map(|introspector| introspector.info()),
         warnings: issuer.warnings(),
     }
 }

@@ -3,7 +3,7 @@
 //! The detail goes to the audit record and the log, so it never holds a token, a segment of one, or more of a
 //! stranger's text than a short, escaped excerpt.
 
-use super::remote_keys::Wanted;
+use super::wanted::Wanted;
 use crate::model::{CredentialFault, Reason};
 
 /// A credential that proves nobody.

@@ -4,7 +4,7 @@
 //! Whoever decides only reads. One task fetches ([`RemoteKeys::keep`]), so that there is never more than one fetch under
 //! way; a decision that needs its result waits for the end of an attempt by number ([`Wanted`]). When is `schedule.rs`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::jwks::KeySet;
 use super::key_config::KeyFetchConfig;
 use super::refusal::IdentityRefusal;
 use super::schedule::{Attempt, Schedule};
+use super::wanted::{Places, Wanted};
 use crate::model::{Clock, IssuerAlias, Timestamp};
 
 /// How often the schedule is looked at although nothing is due: the wall clock may have been set.
@@ -92,44 +93,6 @@ impl FetchedKeys {
     }
 }
 
-/// What a verification lacked, and the attempt to fetch it that is worth waiting for.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    keys: Arc<RemoteKeys>,
-    attempt: Attempt,
-}
-
-impl PartialEq for Wanted {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.keys, &other.keys) && self.attempt == other.attempt
-    }
-}
-
-impl Eq for Wanted {}
-
-impl Wanted {
-    /// Waits until it was tried to fetch what is wanted; not longer than `patience`, and not at all when too many wait
-    /// already.
-    pub async fn arrive(&self, patience: Duration) {
-        let place = self.keys.waiting.fetch_add(1, Ordering::AcqRel);
-        let _leave = Leave(&self.keys.waiting);
-        if place >= self.keys.settings.max_waiting {
-            return;
-        }
-        let mut ended = self.keys.ended.subscribe();
-        // It ends with the time, or because the attempt ended; the sender lives as long as the keys.
-        let _ = tokio::time::timeout(patience, ended.wait_for(|ended| *ended >= self.attempt)).await;
-    }
-}
-
-struct Leave<'a>(&'a AtomicUsize);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl RemoteKeys {
     pub(super) fn new(alias: IssuerAlias, source: Source, settings: KeyFetchConfig) -> Self {
         Self {
@@ -184,7 +147,15 @@ impl RemoteKeys {
     }
 
     fn wanted(self: &Arc<Self>, attempt: Option<Attempt>) -> Option<Wanted> {
-        attempt.map(|attempt| Wanted { keys: Arc::clone(self), attempt })
+        attempt.map(|attempt| Wanted::keys(Arc::clone(self), attempt))
+    }
+
+    /// Waits until an attempt ended; not longer than `patience`, and not at all when there is no room.
+    pub(super) async fn wait_for(&self, attempt: Attempt, patience: Duration) {
+        let Some(_place) = Places(&self.waiting).enter(self.settings.max_waiting) else { return };
+        let mut ended = self.ended.subscribe();
+        // It ends with the time, or because the attempt ended; the sender lives as long as the keys.
+        let _ = tokio::time::timeout(patience, ended.wait_for(|ended| *ended >= attempt)).await;
     }
 
     /// What there is at the moment, whether it can be used or not.

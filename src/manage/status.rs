@@ -50,6 +50,10 @@ pub struct IssuerStatus {
     pub warnings: Vec<String>,
     /// Absent for keys that are given in the configuration.
     pub fetched: Option<FetchedStatus>,
+    /// Where it is asked about opaque tokens; empty: nowhere.
+    pub introspected_at: String,
+    /// Why it could not be asked the last time, and when that was.
+    pub introspection_failure: Option<(Timestamp, String)>,
 }
 
 /// Keys that are fetched from the issuer.
@@ -74,6 +78,7 @@ impl IssuerStatus {
             last_failure: fetched.last_failure.map(|failure| (failure.at, failure.problem)),
             from: fetched.place,
         });
+        let asked = info.introspection;
         Self {
             alias: info.alias.to_string(),
             issuer: info.issuer,
@@ -81,11 +86,22 @@ impl IssuerStatus {
             key_ids: info.key_ids,
             warnings: info.warnings,
             fetched,
+            introspection_failure: asked.as_ref().and_then(|asked| {
+                asked.last_failure.as_ref().map(|failure| (failure.at, failure.problem.clone()))
+            }),
+            introspected_at: asked.map(|asked| asked.place).unwrap_or_default(),
         }
     }
 
     /// What an operator has to see to.
-    fn problem(&self, now: Timestamp) -> Option<String> {
+    fn problems(&self, now: Timestamp) -> impl Iterator<Item = String> {
+        let unasked = self.introspection_failure.as_ref().map(|(at, problem)| {
+            format!("issuer `{}` could not be asked about a token at {at}: {problem}", self.alias)
+        });
+        self.key_problem(now).into_iter().chain(unasked)
+    }
+
+    fn key_problem(&self, now: Timestamp) -> Option<String> {
         let fetched = self.fetched.as_ref().filter(|fetched| fetched.stale)?;
         let usable = fetched.usable_until.is_some_and(|end| now < end);
         let what = match fetched.at {
@@ -112,7 +128,7 @@ impl Management {
         };
         let issuers = self.identity.issuers().into_iter().map(|info| IssuerStatus::of(info, now));
         let issuers: Vec<_> = issuers.collect();
-        problems.extend(issuers.iter().filter_map(|issuer| issuer.problem(now)));
+        problems.extend(issuers.iter().flat_map(|issuer| issuer.problems(now)));
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             replica: self.replica.clone(),

@@ -40,6 +40,8 @@ pub enum CredentialFault {
     TooLongLived,
     BindingFailed,
     Replayed,
+    /// Its issuer says that it does not count: unknown, expired, or taken back.
+    Inactive,
 }
 
 /// What is wrong with a request itself, whoever sent it.
@@ -86,7 +88,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Allowed,
         Self::ForbiddenByPolicy,
         Self::NoMatchingPermit,
@@ -106,6 +108,7 @@ impl Reason {
         Self::CredentialInvalid(CredentialFault::TooLongLived),
         Self::CredentialInvalid(CredentialFault::BindingFailed),
         Self::CredentialInvalid(CredentialFault::Replayed),
+        Self::CredentialInvalid(CredentialFault::Inactive),
         Self::Revoked,
         Self::PrincipalDisabled,
         Self::RequestInvalid(RequestFault::PathUnsafe),
@@ -145,6 +148,7 @@ impl Reason {
                 CredentialFault::TooLongLived => "credential_too_long_lived",
                 CredentialFault::BindingFailed => "credential_binding_failed",
                 CredentialFault::Replayed => "credential_replayed",
+                CredentialFault::Inactive => "credential_inactive",
             },
             Self::Revoked => "revoked",
             Self::PrincipalDisabled => "principal_disabled",

@@ -19,11 +19,11 @@ use crate::support::case::reason_name;
 use crate::support::issuer::{Authority, Mode, TestIssuer, new_key};
 use crate::support::proof::bearer;
 
-const HOST: &str = "things.example.com";
+pub const HOST: &str = "things.example.com";
 const SOON: Duration = Duration::from_secs(20);
 
 /// The API `things`, and issuers that may speak of it.
-fn settings(issuers: &[String]) -> String {
+pub fn settings(issuers: &[String]) -> String {
     let root = repository();
     let root = root.display();
     format!(

@@ -26,6 +26,8 @@ mod dpop;
 #[cfg(test)]
 mod fuzzing;
 #[cfg(test)]
+mod introspection;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod issuers;

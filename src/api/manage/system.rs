@@ -67,6 +67,9 @@ fn issuer(issuer: IssuerStatus) -> pb::TokenIssuer {
         stale: fetched.as_ref().is_some_and(|fetched| fetched.stale),
         last_error_time: failure.as_ref().map(|(at, _)| timestamp(*at)),
         last_error: failure.map(|(_, problem)| problem).unwrap_or_default(),
+        introspected_at: issuer.introspected_at,
+        introspection_error_time: issuer.introspection_failure.as_ref().map(|(at, _)| timestamp(*at)),
+        introspection_error: issuer.introspection_failure.map(|(_, problem)| problem).unwrap_or_default(),
         fetched_from: fetched.map(|fetched| fetched.from).unwrap_or_default(),
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! `attacks.rs` are tokens that must be refused, each for its own reason; `accepts.rs` are tokens that must be
 //! believed, and what becomes of their claims; `profile.rs` is what settings make of tokens; `fetched.rs` is about keys that
-//! come, change and go.
+//! come, change and go; `introspected.rs` about opaque tokens.
 
 mod accepts;
 mod attacks;
 mod fetched;
+mod introspected;
 mod profile;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! A token issuer with a server of its own: it publishes keys over HTTP or HTTPS, behaves well or badly as it is told, and
 //! counts who comes.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use deodar::identity::{Algorithm, SigningKey};
 use deodar::model::{Clock, SystemClock};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -58,8 +59,17 @@ struct State {
     /// The JWK set that is published.
     keys: Mutex<Value>,
     cache_control: Mutex<Option<String>>,
-    /// The paths that were asked for.
-    requests: Mutex<Vec<String>>,
+    /// What introspection says of a token.
+    tokens: Mutex<HashMap<String, Value>>,
+    requests: Mutex<Vec<Seen>>,
+}
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub path: String,
+    pub authorization: Option<String>,
+    pub body: String,
 }
 
 /// A certificate authority for servers on this machine.
@@ -110,6 +120,7 @@ impl TestIssuer {
             mode: Mutex::new(Mode::Good),
             keys: Mutex::new(json!({ "keys": [] })),
             cache_control: Mutex::default(),
+            tokens: Mutex::default(),
             requests: Mutex::default(),
         };
         let mut issuer = Self {
@@ -174,9 +185,19 @@ impl TestIssuer {
         *self.state.keys.lock().unwrap() = json!({ "keys": keys });
     }
 
+    /// What introspection says of a token from now on.
+    pub fn answer_for(&self, token: &str, answer: Value) {
+        self.state.tokens.lock().unwrap().insert(token.to_owned(), answer);
+    }
+
+    /// What came to this path.
+    pub fn requests(&self, path: &str) -> Vec<Seen> {
+        self.state.requests.lock().unwrap().iter().filter(|seen| seen.path == path).cloned().collect()
+    }
+
     /// How many requests came to this path.
     pub fn seen(&self, path: &str) -> usize {
-        self.state.requests.lock().unwrap().iter().filter(|seen| *seen == path).count()
+        self.requests(path).len()
     }
 
     pub fn fetches(&self) -> usize {
@@ -233,12 +254,17 @@ async fn answer_all(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<Stat
 
 async fn answer(request: Request<Incoming>, state: &State, origin: &str) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
-    state.requests.lock().unwrap().push(path.clone());
+    let authorization = request.headers().get("authorization");
+    let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    state.requests.lock().unwrap().push(Seen { path: path.clone(), authorization, body: body.clone() });
     let good = match path.as_str() {
         "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {
             Some(json!({ "issuer": origin, "jwks_uri": format!("{origin}/jwks") }))
         }
         "/jwks" | "/moved" => Some(state.keys.lock().unwrap().clone()),
+        "/introspect" => Some(introspected(state, &body)),
         _ => None,
     };
     let mode = *state.mode.lock().unwrap();
@@ -274,6 +300,13 @@ async fn answer(request: Request<Incoming>, state: &State, origin: &str) -> Resp
         answer.headers_mut().insert("cache-control", value.parse().unwrap());
     }
     answer
+}
+
+/// A token that nobody announced is not active.
+fn introspected(state: &State, form: &str) -> Value {
+    let fields: HashMap<String, String> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    let tokens = state.tokens.lock().unwrap();
+    tokens.get(&fields["token"]).cloned().unwrap_or_else(|| json!({ "active": false }))
 }
 
 fn response(status: StatusCode, kind: &str, body: String) -> Response<Full<Bytes>> {
