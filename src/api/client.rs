@@ -1,18 +1,24 @@
-//! The gRPC client of Deodar's own tools: one connection a listener, the key on every call.
+//! The gRPC client of Deodar's own tools: one connection a listener, the key, if there is one, on every call.
 //!
 //! A call takes a message and returns a message or a [`ClientError`], so that whoever calls needs to know neither
 //! tonic nor HTTP. Streams and batches are reached through the generated clients.
 
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
+use tower::Service;
 
+use super::dial::{DialError, Dialer, Trust};
 use super::pb::decision::decision_service_client::DecisionServiceClient;
 use super::pb::manage::client_service_client::ClientServiceClient;
 use super::pb::manage::decision_record_service_client::DecisionRecordServiceClient;
@@ -27,8 +33,9 @@ use crate::model::Secret;
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("`{url}` is not the URL of a Deodar listener; write http://host:port")]
-    InvalidUrl { url: String },
+    /// The URL, or a file for TLS.
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error(
         "nothing answers at {url}; is the server running? Start one with `deodar serve` or `deodar demo`"
     )]
@@ -37,6 +44,9 @@ pub enum ConnectError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// Somebody answers, and TLS does not come about.
+    #[error("no connection to {url}: {why}")]
+    Tls { url: String, why: String },
     #[error("the client key holds characters that cannot be sent; copy it again, without line breaks")]
     InvalidKey,
 }
@@ -95,16 +105,48 @@ fn code_name(code: Code) -> String {
     name
 }
 
-/// A channel that presents a client key on every call.
-pub type KeyedChannel = InterceptedService<Channel, PresentKey>;
+/// A channel that presents a client key on every call, if there is one.
+pub type KeyedChannel = InterceptedService<ExplainedChannel, PresentKey>;
 
-/// Adds `authorization: Bearer <key>`.
+/// A channel whose errors say what TLS had to do with them.
 #[derive(Clone)]
-pub struct PresentKey(MetadataValue<Ascii>);
+pub struct ExplainedChannel {
+    channel: Channel,
+    dialer: Dialer,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl ExplainedChannel {
+    fn explain(dialer: &Dialer, error: tonic::transport::Error) -> BoxError {
+        dialer.fault().map_or_else(|| error.into(), BoxError::from)
+    }
+}
+
+impl Service<http::Request<Body>> for ExplainedChannel {
+    type Response = http::Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.channel.poll_ready(context).map_err(|error| Self::explain(&self.dialer, error))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (called, dialer) = (self.channel.call(request), self.dialer.clone());
+        Box::pin(async move { called.await.map_err(|error| Self::explain(&dialer, error)) })
+    }
+}
+
+/// Adds `authorization: Bearer <key>`; nothing where the connection's certificate says who calls.
+#[derive(Clone)]
+pub struct PresentKey(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for PresentKey {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(authorization) = &self.0 {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
         Ok(request)
     }
 }
@@ -116,22 +158,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, waiting a few seconds at most. `url` is `http://host:port`.
-    pub async fn open(url: &str, key: &Secret) -> Result<Self, ConnectError> {
-        let invalid = || ConnectError::InvalidUrl { url: url.to_owned() };
-        let plain = Some(url).filter(|url| url.starts_with("http://")).ok_or_else(invalid)?;
-        let endpoint = Endpoint::from_shared(plain.to_owned())
-            .map_err(|_| invalid())?
-            .connect_timeout(Duration::from_secs(5))
-            .tcp_nodelay(true);
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|source| ConnectError::Unreachable { url: url.to_owned(), source })?;
-        let key = format!("Bearer {}", key.expose().trim());
-        let mut key = MetadataValue::try_from(key).map_err(|_| ConnectError::InvalidKey)?;
-        key.set_sensitive(true);
-        Ok(Self { channel: InterceptedService::new(channel, PresentKey(key)) })
+    /// Connects, waiting a few seconds at most. `url` is `http://host:port` or `https://host:port`.
+    /// Without a key the certificate in `trust` has to say who calls.
+    pub async fn open(url: &str, key: Option<&Secret>, trust: &Trust) -> Result<Self, ConnectError> {
+        let dialer = Dialer::new(url, trust)?;
+        let channel = ExplainedChannel { channel: channel(url, dialer.clone()).await?, dialer };
+        let authorization = key.map(authorization).transpose()?;
+        Ok(Self { channel: InterceptedService::new(channel, PresentKey(authorization)) })
     }
 
     pub fn decisions(&self) -> DecisionServiceClient<KeyedChannel> {
@@ -280,6 +313,13 @@ impl Connection {
         answer(self.clients().list_clients(within(PATIENCE, request)).await)
     }
 
+    pub async fn set_client_certificates(
+        &self,
+        request: manage::SetClientCertificatesRequest,
+    ) -> Result<manage::SetClientCertificatesResponse, ClientError> {
+        answer(self.clients().set_client_certificates(within(PATIENCE, request)).await)
+    }
+
     pub async fn revoke_client(
         &self,
         request: manage::RevokeClientRequest,
@@ -316,6 +356,42 @@ impl Connection {
     }
 }
 
+fn authorization(key: &Secret) -> Result<MetadataValue<Ascii>, ConnectError> {
+    let text = format!("Bearer {}", key.expose().trim());
+    let mut value = MetadataValue::try_from(text).map_err(|_| ConnectError::InvalidKey)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A channel whose connections are made by the dialer, also those that take the place of one that broke.
+async fn channel(url: &str, dialer: Dialer) -> Result<Channel, ConnectError> {
+    let invalid = |_| DialError::InvalidUrl { url: url.to_owned() };
+    let uri = |scheme| format!("{scheme}://{}", dialer.authority());
+    // tonic leaves TLS alone where it sees `http`; calls are to say `https` all the same.
+    let origin = uri(dialer.scheme()).parse().map_err(|_| DialError::InvalidUrl { url: url.to_owned() })?;
+    let endpoint = Endpoint::from_shared(uri("http")).map_err(invalid)?.origin(origin);
+    let connect = tower::service_fn(move |_| {
+        let dialer = dialer.clone();
+        async move { dialer.connect().await.map(TokioIo::new) }
+    });
+    endpoint.connect_with_connector(connect).await.map_err(|source| match refused(&source) {
+        Some(why) => ConnectError::Tls { url: url.to_owned(), why },
+        None => ConnectError::Unreachable { url: url.to_owned(), source },
+    })
+}
+
+/// Why TLS was refused, if that is why.
+fn refused(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(DialError::Refused(why)) = error.downcast_ref() {
+            return Some(why.clone());
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// How long a call of the management API may take; its callers are people.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -338,10 +414,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_url_is_told_apart_from_a_server_that_is_away() {
         let key = Secret::new("deodar_x_y");
-        for wrong in ["", "nonsense", "127.0.0.1:7350", "https://127.0.0.1:7350", "http://a b"] {
-            let error = Connection::open(wrong, &key).await.err().unwrap();
-            assert!(matches!(error, ConnectError::InvalidUrl { .. }), "{wrong}: {error}");
+        let open = async |url| Connection::open(url, Some(&key), &Trust::default()).await.err().unwrap();
+        for wrong in ["", "nonsense", "127.0.0.1:7350", "ftp://127.0.0.1:7350", "http://a b"] {
+            let error = open(wrong).await;
+            assert!(matches!(error, ConnectError::Dial(DialError::InvalidUrl { .. })), "{wrong}: {error}");
         }
+        // Port 1 is nobody's.
+        assert!(matches!(open("http://127.0.0.1:1").await, ConnectError::Unreachable { .. }));
     }
 
     #[test]

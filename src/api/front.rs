@@ -18,13 +18,13 @@ use tower::Layer;
 
 use super::deadline::grpc_timeout;
 use super::frame::{self, Body};
-use super::layers::{AuthenticateCallers, Authenticated, client_key};
+use super::layers::{AuthenticateCallers, Authenticated, known_by_certificate, shown};
 use super::native::{CHECK, check};
 use super::peer::Peer;
 use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status, wire};
 use crate::api::pb::decision as pb;
 use crate::decide::{Arrival, CallerRefusal, Decider, Gate};
-use crate::model::{Client, Decision};
+use crate::model::{Client, Decision, Timestamp};
 
 /// Answers the calls of the decision listener.
 #[derive(Clone)]
@@ -54,12 +54,25 @@ pub struct Calls {
     let_in: RefCell<Option<LetIn>>,
 }
 
-/// A client that may call `Check`, and what it showed.
+/// A client that may call `Check`, and what it showed. Its certificate is that of the connection.
 struct LetIn {
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
+    /// When the certificate expires that it is known by.
+    until: Option<Timestamp>,
     /// Of the clients, when it was let in.
     edition: u64,
     client: Arc<Client>,
+}
+
+impl LetIn {
+    /// Whether it showed this, or showed nothing as it does now.
+    fn showed(&self, authorization: Option<&HeaderValue>) -> bool {
+        match (&self.authorization, authorization) {
+            (Some(known), Some(shown)) => known.as_bytes().ct_eq(shown.as_bytes()).into(),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
 }
 
 type Answer = Result<Response<Body>, Infallible>;
@@ -102,22 +115,24 @@ impl Calls {
     fn client(&self, request: &Request<Incoming>) -> Result<Arc<Client>, CallerRefusal> {
         let edition = self.front.gate.edition();
         let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
-        let authorization = values.next().filter(|_| values.next().is_none());
+        let (authorization, second) = (values.next(), values.next());
         let mut let_in = self.let_in.borrow_mut();
-        if let (Some(known), Some(shown)) = (&*let_in, authorization)
+        if let Some(known) = &*let_in
             && known.edition == edition
-            && bool::from(known.authorization.as_bytes().ct_eq(shown.as_bytes()))
+            && known.showed(authorization)
+            && second.is_none()
+            && known.until.is_none_or(|until| self.front.gate.now() <= until)
         {
             return Ok(Arc::clone(&known.client));
         }
-        let key = client_key(request.headers());
-        let client = self.front.gate.authorize(key, CHECK, || self.peer.host())?;
-        let remember = |shown: &HeaderValue| LetIn {
-            authorization: shown.clone(),
+        let shown = shown(request.headers(), Some(&self.peer));
+        let client = self.front.gate.authorize(shown, CHECK, || self.peer.host())?;
+        *let_in = Some(LetIn {
+            authorization: authorization.cloned(),
+            until: known_by_certificate(shown),
             edition,
             client: Arc::clone(&client),
-        };
-        *let_in = authorization.map(remember);
+        });
         Ok(client)
     }
 

@@ -1,4 +1,5 @@
-//! What stands in front of every RPC: nobody gets past without a key and a role that reaches the RPC.
+//! What stands in front of every RPC: nobody gets past without a key or a certificate of a client whose role reaches the
+//! RPC.
 //!
 //! It is one layer around all services, so that a new RPC is closed until somebody puts it into the table of roles. A plain
 //! `Check` does not come by here: `front` asks the same gate.
@@ -16,8 +17,8 @@ use tower::{Layer, Service};
 
 use super::peer::Peer;
 use super::status;
-use crate::decide::{CallerRefusal, Gate};
-use crate::model::Client;
+use crate::decide::{CallerRefusal, Gate, Shown};
+use crate::model::{Client, Timestamp};
 
 /// Services that need no key.
 const OPEN: [&str; 3] = [
@@ -28,14 +29,23 @@ const OPEN: [&str; 3] = [
 
 /// The authenticated caller of an RPC, among the request's extensions.
 #[derive(Clone, Debug)]
-pub struct Caller(pub Arc<Client>);
+pub struct Caller {
+    pub client: Arc<Client>,
+    /// When the certificate expires that it is known by; `None`: it showed its key.
+    pub until: Option<Timestamp>,
+}
 
 /// The caller that this layer let in. Without one nobody gets further: a server without the layer is closed.
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Arc<Client>, Status> {
     let caller = request.extensions().get::<Caller>();
     caller
-        .map(|caller| Arc::clone(&caller.0))
+        .map(|caller| Arc::clone(&caller.client))
         .ok_or_else(|| status::caller_refused(&CallerRefusal::Missing, "this RPC"))
+}
+
+/// See [`Caller::until`].
+pub fn known_until<T>(request: &tonic::Request<T>) -> Option<Timestamp> {
+    request.extensions().get::<Caller>().and_then(|caller| caller.until)
 }
 
 /// Puts [`Authenticated`] around a service.
@@ -50,26 +60,38 @@ impl AuthenticateCallers {
     }
 
     /// The caller, or `None` for what is open to everyone.
-    fn check<B>(&self, request: &Request<B>) -> Result<Option<Arc<Client>>, CallerRefusal> {
+    fn check<B>(&self, request: &Request<B>) -> Result<Option<Caller>, CallerRefusal> {
         let rpc = request.uri().path();
         if OPEN.iter().any(|open| rpc.starts_with(open)) {
             return Ok(None);
         }
-        self.gate.authorize(client_key(request.headers()), rpc, || peer(request)).map(Some)
+        let peer = request.extensions().get::<Peer>();
+        let shown = shown(request.headers(), peer);
+        let host = || peer.map_or_else(|| Peer::default().host(), Peer::host);
+        let client = self.gate.authorize(shown, rpc, host)?;
+        Ok(Some(Caller { client, until: known_by_certificate(shown) }))
     }
 }
 
-/// Where a call came from.
-fn peer<B>(request: &Request<B>) -> String {
-    request.extensions().get::<Peer>().cloned().unwrap_or_default().host()
+/// What a call and its connection show of the caller.
+pub(super) fn shown<'a>(headers: &'a HeaderMap, peer: Option<&'a Peer>) -> Shown<'a> {
+    Shown { key: client_key(headers), certificate: peer.and_then(Peer::certificate) }
 }
 
-/// The key in `authorization: Bearer <key>`; `None` when there is no such header, more than one, or another scheme.
-pub(super) fn client_key(headers: &HeaderMap) -> Option<&str> {
+/// When it ends that the caller is known: a certificate expires, a key does not.
+pub(super) fn known_by_certificate(shown: Shown<'_>) -> Option<Timestamp> {
+    let certificate = shown.certificate.filter(|_| shown.key.is_none());
+    certificate.map(|certificate| certificate.expires_at)
+}
+
+/// The key in `authorization: Bearer <key>`; `None` when there is no such header. Whatever else is there is an empty key,
+/// which is nobody's: a call that shows something wrong is not let in by its certificate.
+fn client_key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(key)
+    let first = values.next()?;
+    let text = first.to_str().ok().filter(|_| values.next().is_none());
+    let key = text.and_then(|text| text.split_once(' '));
+    Some(key.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, key)| key))
 }
 
 impl<S> Layer<S> for AuthenticateCallers {
@@ -104,8 +126,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.layer.check(&request) {
             Ok(caller) => {
-                if let Some(client) = caller {
-                    request.extensions_mut().insert(Caller(client));
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
                 }
                 Box::pin(self.inner.call(request))
             }

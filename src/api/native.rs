@@ -8,12 +8,12 @@ use futures::{Stream, StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::deadline::grpc_timeout;
-use super::layers::caller;
+use super::layers::{caller, known_until};
 use super::pb::decision as pb;
 use super::pb::decision::decision_service_server::DecisionService;
 use super::{status, wire};
 use crate::decide::{Arrival, Asked, Deadline, Decider};
-use crate::model::{Client, Decision, Query, Question};
+use crate::model::{Client, Decision, Query, Question, Timestamp};
 
 pub(super) const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
 const BATCH: &str = "/deodar.decision.v1.DecisionService/BatchCheck";
@@ -144,7 +144,8 @@ impl DecisionService for Native {
     ) -> Result<Response<Answers>, Status> {
         let caller = caller(&request)?;
         let most = self.decider.config().max_stream_in_flight.max(1);
-        let until_revoked = revoked(Arc::clone(&self.decider), Arc::clone(&caller));
+        let until = known_until(&request);
+        let until_revoked = revoked(Arc::clone(&self.decider), Arc::clone(&caller), until);
         let (decider, client) = (Arc::clone(&self.decider), Arc::clone(&caller));
         let answers = request
             .into_inner()
@@ -153,7 +154,7 @@ impl DecisionService for Native {
             // Reads no further while this many are under way: a client that sends faster is made to wait.
             .buffer_unordered(most);
         let farewell =
-            stream::once(farewell(Arc::clone(&self.decider), caller)).filter_map(std::future::ready);
+            stream::once(farewell(Arc::clone(&self.decider), caller, until)).filter_map(std::future::ready);
         Ok(Response::new(Box::pin(answers.chain(farewell))))
     }
 }
@@ -173,20 +174,31 @@ async fn answer(
     Ok(pb::StreamCheckResponse { id, decision: Some(wire::decision(decision)) })
 }
 
-/// Returns when the client's key has been revoked.
-async fn revoked(decider: Arc<Decider>, client: Arc<Client>) {
+/// Returns when the client has been revoked or is known by something else, or when the certificate that it is known by
+/// has expired.
+async fn revoked(decider: Arc<Decider>, client: Arc<Client>, until: Option<Timestamp>) {
     let mut changes = decider.live().callers.changes();
-    while decider.live().callers.is_live(&client) {
-        if changes.changed().await.is_err() {
-            return;
+    while is_known(&decider, &client, until) {
+        let left = until.map_or(Duration::MAX, |until| until.since(decider.clock().now()));
+        // A second more, so that it has passed by then.
+        let lapse = tokio::time::sleep(left.saturating_add(Duration::from_secs(1)));
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = lapse => {}
         }
     }
 }
 
-/// The end of a stream: an error when it ends because the client was revoked.
+fn is_known(decider: &Decider, client: &Client, until: Option<Timestamp>) -> bool {
+    let in_time = until.is_none_or(|until| decider.clock().now() <= until);
+    in_time && decider.live().callers.is_live(client)
+}
+
+/// The end of a stream: an error when it ends because the client is known no more.
 async fn farewell(
     decider: Arc<Decider>,
     client: Arc<Client>,
+    until: Option<Timestamp>,
 ) -> Option<Result<pb::StreamCheckResponse, Status>> {
-    (!decider.live().callers.is_live(&client)).then(|| Err(status::client_revoked()))
+    (!is_known(&decider, &client, until)).then(|| Err(status::client_revoked()))
 }

@@ -1,4 +1,5 @@
-//! What a connection tells each of its calls: who is at the other end, and when bytes last came from there.
+//! What a connection tells each of its calls: who is at the other end, with which certificates, and when bytes last came
+//! from there.
 //!
 //! A call is parsed as soon as its bytes are read and runs when the thread comes to it. The time between is the queue of a
 //! busy server, and this is how it is seen: nobody else knows when the bytes came.
@@ -8,17 +9,53 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+
+use crate::model::CallerCertificate;
+
 /// Among the extensions of every call.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
     address: Option<SocketAddr>,
     /// Nanoseconds of the monotonic clock; zero before the first byte.
     received: Arc<AtomicU64>,
+    /// Those that the listener's authorities vouched for.
+    certificates: Option<Arc<Certificates>>,
+}
+
+/// At least one.
+#[derive(Debug)]
+struct Certificates {
+    chain: Vec<CertificateDer<'static>>,
+    /// What the first is known by.
+    known: Option<CallerCertificate>,
 }
 
 impl Peer {
     pub fn new(address: Option<SocketAddr>) -> Self {
         Self { address, ..Self::default() }
+    }
+
+    /// A peer that showed these certificates in its handshake, its own one first, which were verified there; and what the
+    /// first is known by, if it can be read.
+    #[must_use]
+    pub fn with_certificates(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        known: Option<CallerCertificate>,
+    ) -> Self {
+        let shown = (!chain.is_empty()).then(|| Arc::new(Certificates { chain, known }));
+        Self { certificates: shown, ..self }
+    }
+
+    /// The verified certificates (DER) of the peer, its own one first; empty without TLS, and when it showed none.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.certificates.as_ref().map(|shown| shown.chain.as_slice()).unwrap_or_default()
+    }
+
+    /// What the peer's own certificate is known by.
+    pub fn certificate(&self) -> Option<&CallerCertificate> {
+        self.certificates.as_ref()?.known.as_ref()
     }
 
     /// The address without its port, for counting.

@@ -129,12 +129,29 @@ pub fn caller_refused(refusal: &CallerRefusal, rpc: &str) -> Status {
         CallerRefusal::Missing => (
             Code::Unauthenticated,
             "CLIENT_KEY_MISSING",
-            "a client key is needed: send the metadata `authorization: Bearer deodar_...`".to_owned(),
+            "a client key is needed: send the metadata `authorization: Bearer deodar_...`, or connect with a \
+             certificate that a client is known by"
+                .to_owned(),
         ),
         CallerRefusal::Unknown => (
             Code::Unauthenticated,
             "CLIENT_KEY_UNKNOWN",
             "the client key is unknown or has been revoked".to_owned(),
+        ),
+        CallerRefusal::CertificateUnknown => (
+            Code::Unauthenticated,
+            "CLIENT_CERTIFICATE_UNKNOWN",
+            "no client is known by the certificate of this connection, and no client key was sent".to_owned(),
+        ),
+        CallerRefusal::CertificateExpired => (
+            Code::Unauthenticated,
+            "CLIENT_CERTIFICATE_EXPIRED",
+            "the certificate of this connection has expired; connect again with a new one".to_owned(),
+        ),
+        CallerRefusal::Contradictory => (
+            Code::Unauthenticated,
+            "CLIENT_CONTRADICTORY",
+            "the client key and the certificate of this connection are not those of one client".to_owned(),
         ),
         CallerRefusal::NotPermitted { client } => (
             Code::PermissionDenied,
@@ -181,7 +198,7 @@ pub fn invalid_call(field: &'static str, why: String) -> Status {
     ManageError::Invalid { field, why }.into()
 }
 
-/// The stream of a client whose key was revoked meanwhile.
+/// The stream of a client that was revoked meanwhile, or is known by something else.
 pub fn client_revoked() -> Status {
     caller_refused(&CallerRefusal::Unknown, "/deodar.decision.v1.DecisionService/StreamCheck")
 }

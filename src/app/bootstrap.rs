@@ -13,7 +13,7 @@ use anyhow::Context;
 
 use crate::identity::ClientKey;
 use crate::model::{
-    ApiGrant, Assertion, Client, ClientId, Clock, DomainId, Grants, PageRequest, Role, Secret,
+    ApiGrant, Assertion, Client, ClientId, Clock, DomainId, Grants, KeyDigest, PageRequest, Role, Secret,
 };
 use crate::store::{Store, StoreError};
 
@@ -72,7 +72,8 @@ async fn create(
         display_name: "made at the first start".to_owned(),
         roles,
         grants,
-        key_sha256: key.sha256(),
+        key_sha256: Some(KeyDigest(key.sha256())),
+        certificates: BTreeSet::new(),
         created_by: id.clone(),
         created_at: clock.now(),
         revoked_at: None,
@@ -152,7 +153,7 @@ mod tests {
 
     async fn is_valid(store: &dyn Store, key: &Secret) -> bool {
         let client = store.get_client(&"administrator".parse().unwrap()).await.unwrap().unwrap();
-        ClientKey::parse(key.expose()).unwrap().sha256() == client.key_sha256
+        Some(KeyDigest(ClientKey::parse(key.expose()).unwrap().sha256())) == client.key_sha256
     }
 
     fn keys(folder: &Path) -> Vec<String> {

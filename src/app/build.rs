@@ -13,12 +13,13 @@ use super::fetch::HttpFetcher;
 use super::listener::Listener;
 use super::policies::PolicySource;
 use super::run::Running;
+use super::tls::Tls;
 use crate::api::Health;
 use crate::audit::{Recorder, Writer};
 use crate::decide::{Decider, Live, Parts};
 use crate::identity::Identity;
 use crate::inventory::Inventory;
-use crate::manage::Management;
+use crate::manage::{ListenerBoard, Management};
 use crate::model::{Clock, Timestamp};
 use crate::risk::{RateCounters, Signals};
 use crate::store::{self, Location, Store};
@@ -40,6 +41,9 @@ pub struct App {
     pub(super) health: Health,
     pub(super) decisions: Listener,
     pub(super) management_listener: Listener,
+    /// Those of them that speak TLS.
+    pub(super) tls: Vec<Arc<Tls>>,
+    pub(super) listeners: Arc<ListenerBoard>,
     pub(super) replica: String,
     pub(super) started_at: Timestamp,
 }
@@ -48,6 +52,8 @@ impl App {
     /// Does everything that can fail.
     pub async fn build(mut config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         config.check()?;
+        let decisions_tls = Tls::load("decisions", &config.server.decisions_tls, &clock)?;
+        let management_tls = Tls::load("management", &config.server.management_tls, &clock)?;
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("cannot create the data directory {}", config.data_dir.display()))?;
         if config.development {
@@ -80,6 +86,7 @@ impl App {
             clock: Arc::clone(&clock),
             replica: replica.clone(),
         }));
+        let listeners = Arc::new(ListenerBoard::default());
         let management = Arc::new(Management::new(
             Arc::clone(&store),
             Arc::clone(&live),
@@ -89,12 +96,19 @@ impl App {
             Arc::clone(&clock),
             replica.clone(),
             config.identity.revocation.clone(),
+            Arc::clone(&listeners),
         ));
-        let bind =
-            async |name, address| Listener::bind(name, address, &config.server, Arc::clone(&clock)).await;
-        let decisions = bind("decisions", config.server.decisions).await?;
-        let management_listener = bind("management", config.server.management).await?;
+        let bind = async |name, address, tls: &Option<Arc<Tls>>| {
+            let bound =
+                Listener::bind(name, address, &config.server, tls.clone(), Arc::clone(&clock)).await?;
+            listeners.report(&bound.status());
+            anyhow::Ok(bound)
+        };
+        let decisions = bind("decisions", config.server.decisions, &decisions_tls).await?;
+        let management_listener = bind("management", config.server.management, &management_tls).await?;
         Ok(Self {
+            tls: [decisions_tls, management_tls].into_iter().flatten().collect(),
+            listeners,
             started_at: clock.now(),
             policies: Arc::new(policies),
             health: Health::new(),

@@ -10,6 +10,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::tls::TlsConfig;
 use crate::{audit, decide, identity, inventory, policy, risk, store};
 
 /// The whole configuration of a server.
@@ -77,9 +78,13 @@ pub struct ServerConfig {
     /// The listener for management.
     #[schemars(with = "String")]
     pub management: SocketAddr,
+    /// TLS on the listener for decisions. With a certificate and its key it speaks TLS and nothing else.
+    pub decisions_tls: TlsConfig,
+    /// TLS on the listener for management. With a certificate and its key it speaks TLS and nothing else.
+    pub management_tls: TlsConfig,
     /// Threads that only decide; 0: one for each core that the process may use.
     pub decision_threads: usize,
-    /// Listen beyond loopback without TLS. Client keys and tokens then cross the network readable, so do this only
+    /// Listen beyond loopback without TLS, for listeners that have no certificate. Client keys and tokens then cross the network readable, so do this only
     /// where something else encrypts it, for example a service mesh.
     pub plaintext_beyond_loopback: bool,
     /// How long a stopping server waits for calls under way.
@@ -100,17 +105,24 @@ pub struct ServerConfig {
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub policy_reread: Duration,
+    /// How often certificate files are read again even though nobody told of a change, and looked at whether one expires
+    /// soon; at least `100ms`. Files that are as they were change nothing.
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub certificate_reread: Duration,
 }
 
 /// A keepalive that is more frequent keeps peers busy and finds nothing more.
 const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
-const LEAST_POLICY_REREAD: Duration = Duration::from_millis(100);
+const LEAST_REREAD: Duration = Duration::from_millis(100);
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             decisions: SocketAddr::from(([127, 0, 0, 1], 7350)),
             management: SocketAddr::from(([127, 0, 0, 1], 7351)),
+            decisions_tls: TlsConfig::default(),
+            management_tls: TlsConfig::default(),
             decision_threads: 0,
             plaintext_beyond_loopback: false,
             drain_timeout: Duration::from_secs(10),
@@ -118,6 +130,7 @@ impl Default for ServerConfig {
             max_concurrent_streams: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
             keepalive: Duration::from_secs(30),
             policy_reread: Duration::from_secs(30),
+            certificate_reread: Duration::from_secs(30),
         }
     }
 }
@@ -157,6 +170,8 @@ pub enum ConfigError {
     Unsafe(String),
     #[error("server.{knob} is less than {}", crate::model::duration::format(*.least))]
     TooShort { knob: &'static str, least: Duration },
+    #[error("server.{listener}_tls: {why}")]
+    Tls { listener: &'static str, why: String },
 }
 
 impl Config {
@@ -190,6 +205,8 @@ impl Config {
     pub fn settle_paths(&mut self, base: &Path) {
         self.base_dir = base.to_owned();
         self.data_dir = base.join(&self.data_dir);
+        self.server.decisions_tls.settle_paths(base);
+        self.server.management_tls.settle_paths(base);
         if let store::Location::Embedded(path) = &mut self.store.location {
             *path = self.data_dir.join(&path);
         }
@@ -197,8 +214,8 @@ impl Config {
 
     /// What no single value shows.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (name, address) in [("decisions", self.server.decisions), ("management", self.server.management)]
-        {
+        for (name, address, tls) in self.server.listeners() {
+            tls.check().map_err(|why| ConfigError::Tls { listener: name, why })?;
             if address.ip().is_loopback() {
                 continue;
             }
@@ -207,10 +224,11 @@ impl Config {
                     format!("development mode listens on loopback only, but server.{name} is {address}");
                 return Err(ConfigError::Unsafe(why));
             }
-            if !self.server.plaintext_beyond_loopback {
+            if !tls.is_on() && !self.server.plaintext_beyond_loopback {
                 let why = format!(
                     "server.{name} = {address} would send client keys and tokens over the network unencrypted; \
-                     listen on 127.0.0.1, or set server.plaintext_beyond_loopback = true if something else encrypts"
+                     give the listener a certificate (server.{name}_tls), listen on 127.0.0.1, or set \
+                     server.plaintext_beyond_loopback = true if something else encrypts"
                 );
                 return Err(ConfigError::Unsafe(why));
             }
@@ -220,10 +238,19 @@ impl Config {
 }
 
 impl ServerConfig {
+    /// The listeners: name, address, TLS.
+    fn listeners(&self) -> [(&'static str, SocketAddr, &TlsConfig); 2] {
+        [
+            ("decisions", self.decisions, &self.decisions_tls),
+            ("management", self.management, &self.management_tls),
+        ]
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         for (knob, value, least) in [
             ("keepalive", self.keepalive, LEAST_KEEPALIVE),
-            ("policy_reread", self.policy_reread, LEAST_POLICY_REREAD),
+            ("policy_reread", self.policy_reread, LEAST_REREAD),
+            ("certificate_reread", self.certificate_reread, LEAST_REREAD),
         ] {
             if value < least {
                 return Err(ConfigError::TooShort { knob, least });
@@ -274,8 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_with_tls_may_be_beyond_loopback_and_half_a_tls_is_refused() {
+        let open =
+            "[server]\ndecisions = \"0.0.0.0:7350\"\n[server.decisions_tls]\ncertificate = \"tls.crt\"\n";
+        let config = load(&format!("{open}key = \"tls.key\"\nmin_version = \"TLSv1.3\"")).unwrap();
+        assert!(config.server.decisions_tls.certificate.unwrap().is_absolute(), "relative to the file");
+        let error = load(open).unwrap_err().to_string();
+        assert!(error.contains("server.decisions_tls") && error.contains("key is not"), "{error}");
+    }
+
+    #[test]
     fn intervals_that_would_keep_the_server_busy_are_refused() {
-        for knob in ["keepalive", "policy_reread"] {
+        for knob in ["keepalive", "policy_reread", "certificate_reread"] {
             let error = load(&format!("[server]\n{knob} = \"1ms\"")).unwrap_err().to_string();
             assert!(error.contains(knob), "{error}");
         }

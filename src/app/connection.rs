@@ -1,4 +1,5 @@
-//! A connection that a listener took: it holds its place among those the listener may have, and can be cut.
+//! A connection that a listener took: it holds its place among those the listener may have, and can be cut. It speaks
+//! plaintext or TLS, and nobody behind it sees a difference.
 //!
 //! The place is free again when the connection is dropped. tonic serves each connection in a task that nobody else can
 //! reach, so a cut is an error at the socket: the task ends with it, and so do the calls on the connection.
@@ -14,10 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use super::tls::{Handshake, Secured};
 use crate::api::peer::Peer;
+use crate::identity::NamedCertificate;
 use crate::model::Clock;
 
 /// How long a peer may take for the preface, the first bytes of HTTP/2. Until it is there no keepalive looks after the
@@ -31,13 +35,15 @@ pub struct Taken {
     /// Non-blocking.
     pub(super) socket: net::TcpStream,
     pub(super) place: OwnedSemaphorePermit,
+    /// `None`: plaintext.
+    pub(super) handshake: Option<Handshake>,
     /// Tells when bytes come.
     pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A connection that is being served.
 pub struct Connection {
-    socket: TcpStream,
+    stream: Stream,
     /// What is left of the preface, and when there is no more time for it.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -46,13 +52,30 @@ pub struct Connection {
     _place: OwnedSemaphorePermit,
 }
 
+/// What the bytes go over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 impl Connection {
-    /// Registers the connection with the runtime that this is called on. Without a token its runtime is what is
-    /// stopped: looking at a token that many threads share costs each of them something at every read.
-    pub fn open(taken: Taken, cut: Option<CancellationToken>) -> io::Result<Self> {
+    /// Registers the connection with the runtime that this is called on, and shakes hands where it speaks TLS. Without a
+    /// token its runtime is what is stopped: looking at a token that many threads share costs each of them something at
+    /// every read.
+    pub async fn open(taken: Taken, cut: Option<CancellationToken>) -> io::Result<Self> {
         let peer = Peer::new(taken.socket.peer_addr().ok());
+        let socket = TcpStream::from_std(taken.socket)?;
+        let (stream, peer) = match taken.handshake {
+            None => (Stream::Plain(socket), peer),
+            Some(handshake) => {
+                let Secured { stream, certificates } = handshake.with(socket).await?;
+                let own = certificates.first().and_then(|own| NamedCertificate::read(own));
+                let known = own.map(NamedCertificate::into_caller);
+                (Stream::Tls(Box::new(stream)), peer.with_certificates(certificates, known))
+            }
+        };
         Ok(Self {
-            socket: TcpStream::from_std(taken.socket)?,
+            stream,
             preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))),
             cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
             peer,
@@ -101,7 +124,10 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(end.into()));
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        let read = match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
         self.note_read(buffer.filled().len().saturating_sub(before));
         read
     }
@@ -113,7 +139,10 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     /// With it, HTTP/2 writes each answer of 256 bytes and more by itself, so as not to copy it. Answers here are about as
@@ -123,10 +152,16 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

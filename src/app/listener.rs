@@ -1,6 +1,7 @@
 //! A listener: an address, bound before anything runs, and the connections that come in there.
 //!
-//! It takes only so many at once, and its own troubles (no file descriptor left, peers that are gone already) neither
+//! It speaks plaintext or TLS, by its settings; the one type serves for decisions and for management. It takes only so
+//! many at once, and its own troubles (no file descriptor left, peers that are gone already) neither
 //! end it nor make it spin. What the connections are for is left to those who serve them.
 
 use std::io::{self, ErrorKind};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future, stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::service::Routes;
@@ -19,8 +20,10 @@ use tower_layer::{Identity, Stack};
 use super::complaint::Complaint;
 use super::config::ServerConfig;
 use super::connection::{Connection, Taken};
+use super::tls::Tls;
 use super::workers::Stop;
 use crate::api::layers::AuthenticateCallers;
+use crate::manage::ListenerStatus;
 use crate::model::Clock;
 
 /// The pause when there is nothing to accept a connection with, such as a file descriptor.
@@ -34,6 +37,8 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     clock: Arc<dyn Clock>,
+    /// `None`: plaintext.
+    tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
     full: Complaint,
     trouble: Complaint,
@@ -44,6 +49,7 @@ impl Listener {
         name: &'static str,
         address: SocketAddr,
         config: &ServerConfig,
+        tls: Option<Arc<Tls>>,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let context = || format!("cannot listen for {name} at {address}; is another server running there?");
@@ -51,7 +57,12 @@ impl Listener {
         let address = socket.local_addr().with_context(context)?;
         let places = Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS)));
         let (full, trouble) = (Complaint::default(), Complaint::default());
-        Ok(Self { name, socket, address, clock, places, full, trouble })
+        Ok(Self { name, socket, address, clock, tls, places, full, trouble })
+    }
+
+    pub fn status(&self) -> ListenerStatus {
+        let tls = self.tls.as_ref().map(|tls| tls.status());
+        ListenerStatus { name: self.name, address: self.address, tls }
     }
 
     /// Where it really listens, when port 0 was asked for.
@@ -92,7 +103,8 @@ impl Listener {
     /// Detaches a connection from this runtime, so that another one can serve it. It stays non-blocking.
     fn detach(&self, connection: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Taken> {
         connection.set_nodelay(true)?;
-        Ok(Taken { socket: connection.into_std()?, place, clock: Arc::clone(&self.clock) })
+        let handshake = self.tls.as_ref().map(|tls| tls.handshake());
+        Ok(Taken { socket: connection.into_std()?, place, handshake, clock: Arc::clone(&self.clock) })
     }
 
     /// Waits until it makes sense to accept again.
@@ -118,7 +130,15 @@ impl Listener {
         stop: &Stop,
     ) -> Result<(), tonic::transport::Error> {
         let cut = stop.cut.clone();
-        let incoming = self.connections().map(move |taken| Connection::open(taken, Some(cut.clone())));
+        // As many as there are places: one that is slow in its handshake lets the others by.
+        let (most, name) = (config.max_connections.get(), self.name);
+        let opened = self.connections().map(move |taken| Connection::open(taken, Some(cut.clone())));
+        let incoming = opened.buffer_unordered(most).filter_map(move |opened| {
+            let opened = opened.inspect_err(|error| {
+                tracing::debug!(listener = name, %error, "a connection did not come about");
+            });
+            future::ready(opened.ok().map(Ok::<_, io::Error>))
+        });
         server(gate, config)
             .serve_with_incoming_shutdown(routes.prepare(), incoming, stop.drain.cancelled())
             .await
@@ -151,7 +171,7 @@ mod tests {
         let max_connections = NonZeroUsize::new(max_connections).unwrap();
         let config = ServerConfig { max_connections, ..ServerConfig::default() };
         let clock = Arc::new(SystemClock::new());
-        Listener::bind("tests", "127.0.0.1:0".parse().unwrap(), &config, clock).await.unwrap()
+        Listener::bind("tests", "127.0.0.1:0".parse().unwrap(), &config, None, clock).await.unwrap()
     }
 
     #[tokio::test]
@@ -187,12 +207,12 @@ mod tests {
     async fn a_peer_that_says_nothing_and_one_that_is_cut_are_let_go() {
         let mut listener = listener(2).await;
         let _peer = TcpStream::connect(listener.address()).await.unwrap();
-        let mut silent = Connection::open(listener.accept().await, None).unwrap();
+        let mut silent = Connection::open(listener.accept().await, None).await.unwrap();
         assert_eq!(silent.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::TimedOut);
 
         let cut = tokio_util::sync::CancellationToken::new();
         let _peer = TcpStream::connect(listener.address()).await.unwrap();
-        let mut served = Connection::open(listener.accept().await, Some(cut.clone())).unwrap();
+        let mut served = Connection::open(listener.accept().await, Some(cut.clone())).await.unwrap();
         cut.cancel();
         assert_eq!(served.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
         assert_eq!(listener.places.available_permits(), 0);

@@ -20,8 +20,10 @@ pub mod reference;
 mod run;
 mod shipped;
 mod telemetry;
+mod tls;
 mod token_report;
 mod verify;
+mod watch;
 mod workers;
 
 pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};

@@ -1,30 +1,20 @@
 //! Policies from directories: loaded at start, and again whenever the files change.
 //!
 //! A change becomes live only when the whole bundle compiles; otherwise the old one stays, and readiness says why.
-//! Some file systems tell nobody of changes, and a directory that is replaced takes its watch with it. So a SIGHUP
-//! reads the files as well, and they are read again and watched anew every now and then.
+//! When to read the files again is told by `watch`.
 
 use std::collections::BTreeMap;
-use std::future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use notify::RecursiveMode;
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::{Bundles, Compiled};
+use super::watch::{Cause, Watch};
 use crate::decide::{ActiveBundle, Live};
 use crate::model::{BundleDigest, BundleSource, Clock, DomainId};
-
-/// Editors write a file in several steps; changes are taken together when nothing moved for this long.
-const QUIET: Duration = Duration::from_millis(50);
-/// The same when something moves all the time.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps the policies of each domain what the files say.
 pub struct PolicySource {
@@ -95,24 +85,14 @@ impl PolicySource {
 
     /// Follows the files until told to stop. `reread` is how often they are read although nothing was told.
     pub async fn watch(self: Arc<Self>, reread: Duration, stop: CancellationToken) {
-        let (changed, mut changes) = mpsc::channel(1);
-        let mut hangups = hangups();
-        let mut watch = Watch { changed, watcher: None, is_troubled: false };
-        let mut rereads = tokio::time::interval(reread);
-        rereads.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let folders = self.bundles.folders().cloned().collect();
+        let mut watch = Watch::new(folders, RecursiveMode::Recursive, reread, stop.clone());
         let mut seen = Seen::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                // Comes at once the first time: what was edited between the first load and the watch is not missed.
-                _ = rereads.tick() => watch.begin(self.bundles.folders()),
-                () = next(&mut hangups) => {
-                    tracing::info!("SIGHUP received; reading policies again");
-                    // What is still wrong is to be said again.
-                    seen.clear();
-                }
-                Some(()) = changes.recv() => settle(&mut changes, &stop).await,
+        while let Some(cause) = watch.next().await {
+            if cause == Cause::Hangup {
+                tracing::info!("SIGHUP received; reading policies again");
+                // What is still wrong is to be said again.
+                seen.clear();
             }
             let source = Arc::clone(&self);
             let before = std::mem::take(&mut seen);
@@ -129,75 +109,11 @@ impl PolicySource {
     }
 }
 
-/// The watch over the files.
-struct Watch {
-    /// Told of every change; a full channel already says that something changed.
-    changed: mpsc::Sender<()>,
-    watcher: Option<notify::RecommendedWatcher>,
-    is_troubled: bool,
-}
-
-impl Watch {
-    /// Watches these folders as they are now, in place of what was watched before.
-    fn begin<'a>(&mut self, folders: impl Iterator<Item = &'a PathBuf>) {
-        match watcher(self.changed.clone(), folders) {
-            Ok(watcher) => {
-                self.watcher = Some(watcher);
-                self.is_troubled = false;
-            }
-            // The old watch, if there is one, still sees some of it.
-            Err(error) if !self.is_troubled => {
-                tracing::warn!(%error, "policy files cannot be watched; changes are found at the next reading");
-                self.is_troubled = true;
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-fn watcher<'a>(
-    changed: mpsc::Sender<()>,
-    folders: impl Iterator<Item = &'a PathBuf>,
-) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading the files is an event too; to follow it would mean reading them for ever.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _already_told = changed.try_send(());
-        }
-    })?;
-    for folder in folders {
-        watcher.watch(folder, RecursiveMode::Recursive)?;
-    }
-    Ok(watcher)
-}
-
-/// The SIGHUPs of this process; without them files are watched all the same.
-fn hangups() -> Option<Signal> {
-    signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "cannot listen for SIGHUP")).ok()
-}
-
-async fn next(hangups: &mut Option<Signal>) {
-    match hangups {
-        Some(hangups) => {
-            if hangups.recv().await.is_none() {
-                future::pending().await
-            }
-        }
-        None => future::pending().await,
-    }
-}
-
-/// Waits until nothing has changed for a moment, or for long enough, or until the stop.
-async fn settle(changes: &mut mpsc::Receiver<()>, stop: &CancellationToken) {
-    let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {} };
-    stop.run_until_cancelled(tokio::time::timeout(PATIENCE, quiet)).await;
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::model::SystemClock;
@@ -326,23 +242,5 @@ mod tests {
         drop(seen);
         fixture.source.reload(Seen::new());
         assert!(refused(&fixture), "a SIGHUP has it looked into and said again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn changes_without_end_are_taken_up_after_a_second_and_left_at_the_stop() {
-        let (changed, mut changes) = mpsc::channel(1);
-        let changing = tokio::spawn(async move {
-            while changed.send(()).await.is_ok() {
-                tokio::time::sleep(QUIET / 2).await;
-            }
-        });
-        let started = tokio::time::Instant::now();
-        let stop = CancellationToken::new();
-        settle(&mut changes, &stop).await;
-        assert_eq!(started.elapsed(), PATIENCE);
-        stop.cancel();
-        settle(&mut changes, &stop).await;
-        assert_eq!(started.elapsed(), PATIENCE);
-        changing.abort();
     }
 }

@@ -13,12 +13,13 @@ use super::background::Background;
 use super::build::App;
 use super::config::{Config, ServerConfig};
 use super::listener::Listener;
+use super::tls;
 use super::workers::{Stop, Workers};
 use crate::api::layers::AuthenticateCallers;
 use crate::api::{self, Front, Health};
 use crate::audit::Recorder;
 use crate::decide::{Decider, FollowConfig, Gate, Live};
-use crate::manage::Management;
+use crate::manage::{ListenerBoard, Management};
 use crate::model::{Clock, DomainId, Timestamp};
 use crate::store::{Replica, Store};
 
@@ -68,7 +69,12 @@ impl Running {
         };
         let follow =
             Arc::clone(&app.live).follow(Arc::clone(&app.store), FollowConfig::default(), stop.clone());
-        let health = report_health(app.health.clone(), Arc::clone(&app.live), doors_stop.drain.clone());
+        let state = State {
+            live: Arc::clone(&app.live),
+            listeners: Arc::clone(&app.listeners),
+            clock: Arc::clone(&app.clock),
+        };
+        let health = report_health(app.health.clone(), state, doors_stop.drain.clone());
         background.spawn("the writer of audit records", app.writer.run(stop.clone()));
         background.spawn("the follower of the change feed", follow);
         background.spawn(
@@ -81,6 +87,10 @@ impl Running {
                 identity.ask_issuers(&fetcher, clock.as_ref(), &stop).await;
             });
         }
+        background.spawn(
+            "the watch over certificates",
+            tls::keep_current(app.tls, app.listeners, app.config.server.certificate_reread, stop.clone()),
+        );
         background.spawn("the heartbeat", heart.beat(stop.clone()));
         background.spawn(
             "the sweep of old revocations",
@@ -119,6 +129,16 @@ impl Running {
 
     pub const fn management(&self) -> SocketAddr {
         self.management
+    }
+
+    /// Where clients find the listener for decisions: `https` where it speaks TLS.
+    pub fn decisions_url(&self) -> String {
+        url(self.decisions, self.config.server.decisions_tls.is_on())
+    }
+
+    /// Where clients find the listener for management.
+    pub fn management_url(&self) -> String {
+        url(self.management, self.config.server.management_tls.is_on())
     }
 
     pub const fn config(&self) -> &Config {
@@ -191,6 +211,11 @@ impl Running {
     }
 }
 
+fn url(address: SocketAddr, has_tls: bool) -> String {
+    let scheme = if has_tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
 /// What stands behind the listeners.
 struct Doors {
     gate: Gate,
@@ -218,14 +243,27 @@ impl Doors {
     }
 }
 
+/// What health depends on.
+struct State {
+    live: Arc<Live>,
+    listeners: Arc<ListenerBoard>,
+    clock: Arc<dyn Clock>,
+}
+
+impl State {
+    fn is_well(&self) -> bool {
+        self.live.problems().is_empty() && self.listeners.problems(self.clock.now()).is_empty()
+    }
+}
+
 /// Keeps the health service true until the drain, and then says NOT_SERVING as its last word.
-async fn report_health(health: Health, live: Arc<Live>, drain: CancellationToken) {
+async fn report_health(health: Health, state: State, drain: CancellationToken) {
     let mut ticks = tokio::time::interval(HEALTH_CHECK);
     loop {
         tokio::select! {
             biased;
             () = drain.cancelled() => return health.report(false, false).await,
-            _ = ticks.tick() => health.report(live.is_ready(), live.problems().is_empty()).await,
+            _ = ticks.tick() => health.report(state.live.is_ready(), state.is_well()).await,
         }
     }
 }

@@ -163,12 +163,7 @@ async fn serve(
     let draining = CancellationToken::new();
     let served = TaskTracker::new();
     while let Some(Some(taken)) = drain.run_until_cancelled(connections.recv()).await {
-        match Connection::open(taken, None) {
-            Ok(connection) => {
-                served.spawn(serve_one(serving.clone(), front.clone(), connection, draining.clone()));
-            }
-            Err(error) => tracing::debug!(%error, "a peer has gone"),
-        }
+        served.spawn(serve_one(serving.clone(), front.clone(), taken, draining.clone()));
     }
     drop(connections);
     draining.cancel();
@@ -179,9 +174,14 @@ async fn serve(
 async fn serve_one(
     serving: http2::Builder<TokioExecutor>,
     front: Front,
-    connection: Connection,
+    taken: Taken,
     draining: CancellationToken,
 ) {
+    let connection = match draining.run_until_cancelled(Connection::open(taken, None)).await {
+        Some(Ok(connection)) => connection,
+        Some(Err(error)) => return tracing::debug!(%error, "a connection did not come about"),
+        None => return,
+    };
     let calls = front.connection(connection.connect_info());
     let mut serving = pin!(serving.serve_connection(TokioIo::new(connection), calls));
     let ended = tokio::select! {
@@ -224,7 +224,7 @@ mod tests {
     async fn listener() -> Listener {
         let address = "127.0.0.1:0".parse().unwrap();
         let clock = Arc::new(SystemClock::new());
-        Listener::bind("tests", address, &ServerConfig::default(), clock).await.unwrap()
+        Listener::bind("tests", address, &ServerConfig::default(), None, clock).await.unwrap()
     }
 
     /// Threads that do nothing until they are told to end, and the way to tell them.

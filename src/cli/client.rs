@@ -1,4 +1,4 @@
-//! `client create|get|list|revoke`: who may call this server, and what each is granted.
+//! `client create|get|list|set-certificates|revoke`: who may call this server, and what each is granted.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use super::paging::Paging;
 use super::{Global, connect, key, output, words};
 use crate::api::pb::manage as pb;
 use crate::api::plain;
-use crate::model::{ApiId, Assertion, ClientId, DomainId, Role};
+use crate::model::{ApiId, Assertion, CertificateName, ClientId, DomainId, Role};
 
-/// Create, show, list and revoke clients: the callers of this server's own APIs.
+/// Create, show, list, rename and revoke clients: the callers of this server's own APIs.
 #[derive(Debug, Args)]
 pub struct Client {
     #[command(subcommand)]
@@ -26,6 +26,7 @@ enum Command {
     Create(Create),
     Get(Get),
     List(List),
+    SetCertificates(SetCertificates),
     Revoke(Revoke),
 }
 
@@ -35,6 +36,7 @@ impl Client {
             Command::Create(create) => create.run(global).await,
             Command::Get(get) => get.run(global).await,
             Command::List(list) => list.run(global).await,
+            Command::SetCertificates(set) => set.run(global).await,
             Command::Revoke(revoke) => revoke.run(global).await,
         }
     }
@@ -45,8 +47,10 @@ Examples:
   deodar client create my-gateway --role gateway --all-apis --assert source-address
   deodar client create edge --role gateway --api orders --explain --key-out edge.key
   deodar client create waf --role sensor
+  deodar client create mesh --role gateway --all-apis --certificate uri:spiffe://example.org/mesh --no-key
 
-The key is shown once and kept nowhere: the server stores only its hash.";
+The key is shown once and kept nowhere: the server stores only its hash. A certificate counts on listeners with TLS whose
+client_ca vouches for it.";
 
 /// Makes a client and its key.
 #[derive(Debug, Args)]
@@ -78,6 +82,12 @@ struct Create {
     /// The longest time that it may reuse an answer [default: 0s].
     #[arg(long, value_name = "TIME", value_parser = words::parse_span)]
     max_reuse: Option<Duration>,
+    /// It is known by a certificate with this name, whole: uri:.., dns:.. or sha256:..; may be repeated.
+    #[arg(long = "certificate", value_name = "NAME")]
+    certificates: Vec<CertificateName>,
+    /// Make no key: it is known by its certificates alone.
+    #[arg(long, requires = "certificates", conflicts_with = "key_out")]
+    no_key: bool,
     /// Write the key to this new file, readable by its owner only, instead of showing it.
     #[arg(long, value_name = "FILE")]
     key_out: Option<PathBuf>,
@@ -90,7 +100,8 @@ impl Create {
         if let Some(file) = key_out.as_ref().filter(|file| file.exists()) {
             anyhow::bail!("{} is there already; a key never replaces a file", file.display());
         }
-        let request = pb::CreateClientRequest { client: Some(self.client()) };
+        let without_key = self.no_key;
+        let request = pb::CreateClientRequest { client: Some(self.client()), without_key };
         let answer = connect::management(global).await?.create_client(request).await?;
         let client = answer.client.context("the server answered without the client")?;
         let mut created = Created { client: client.into(), key: answer.key, revision: answer.revision };
@@ -121,6 +132,7 @@ impl Create {
             display_name: self.display_name,
             roles: self.roles.into_iter().map(plain::from_role).collect(),
             grants: Some(grants),
+            certificates: self.certificates.into_iter().map(String::from).collect(),
             ..pb::Client::default()
         }
     }
@@ -170,12 +182,13 @@ impl List {
         });
         let listed = listed.await?.map(ClientView::from);
         global.printer().result(&listed, |listed| {
-            listed.table(["client", "roles", "apis", "asserts", "created", "revoked"], |client| {
+            listed.table(["client", "roles", "apis", "asserts", "known by", "created", "revoked"], |client| {
                 [
                     client.client_id.clone(),
                     words::commas(&client.roles),
                     client.grants.apis_in_words(),
                     words::commas(&client.grants.assertions),
+                    client.known_by(),
                     words::short_moment(&client.create_time),
                     words::short_moment(&client.revoke_time),
                 ]
@@ -185,11 +198,44 @@ impl List {
     }
 }
 
+const SET_CERTIFICATES_HELP: &str = "\
+Examples:
+  deodar client set-certificates mesh --certificate uri:spiffe://example.org/mesh --certificate dns:mesh.example.com
+  deodar client set-certificates mesh --none";
+
+/// Says anew which certificates a client is known by; those before count no more, within moments, on every replica.
+#[derive(Debug, Args)]
+#[command(after_help = SET_CERTIFICATES_HELP)]
+struct SetCertificates {
+    /// Its id.
+    client_id: ClientId,
+    /// A name that its certificate has, whole: uri:.., dns:.. or sha256:..; may be repeated.
+    #[arg(long = "certificate", id = "names", value_name = "NAME", required_unless_present = "none")]
+    certificates: Vec<CertificateName>,
+    /// By none: its key is all that it has.
+    #[arg(long, conflicts_with = "names")]
+    none: bool,
+}
+
+impl SetCertificates {
+    async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let request = pb::SetClientCertificatesRequest {
+            client_id: self.client_id.to_string(),
+            certificates: self.certificates.into_iter().map(String::from).collect(),
+        };
+        let answer = connect::management(global).await?.set_client_certificates(request).await?;
+        let client = answer.client.context("the server answered without the client")?;
+        let changed = Changed { client: client.into(), revision: answer.revision };
+        global.printer().result(&changed, Changed::human)?;
+        Ok(Exit::Success)
+    }
+}
+
 const REVOKE_HELP: &str = "\
 Example:
   deodar client revoke my-gateway";
 
-/// Revokes a client: its key stops working on every replica within moments.
+/// Revokes a client: its key and its certificates stop working on every replica within moments.
 #[derive(Debug, Args)]
 #[command(after_help = REVOKE_HELP)]
 struct Revoke {
@@ -202,10 +248,8 @@ impl Revoke {
         let request = pb::RevokeClientRequest { client_id: self.client_id.to_string() };
         let answer = connect::management(global).await?.revoke_client(request).await?;
         let client = answer.client.context("the server answered without the client")?;
-        let revoked = Revoked { client: client.into(), revision: answer.revision };
-        global.printer().result(&revoked, |revoked| {
-            format!("{}\n\nrevision  {}", revoked.client.human(), revoked.revision)
-        })?;
+        let revoked = Changed { client: client.into(), revision: answer.revision };
+        global.printer().result(&revoked, Changed::human)?;
         Ok(Exit::Success)
     }
 }
@@ -217,6 +261,8 @@ struct ClientView {
     display_name: String,
     roles: Vec<String>,
     grants: GrantsView,
+    has_key: bool,
+    certificates: Vec<String>,
     created_by: String,
     create_time: String,
     revoke_time: String,
@@ -245,6 +291,8 @@ impl From<pb::Client> for ClientView {
             display_name: client.display_name,
             roles: client.roles.into_iter().map(plain::role).collect(),
             grants: client.grants.map(grants).unwrap_or_default(),
+            has_key: client.has_key,
+            certificates: client.certificates,
             created_by: client.created_by,
             create_time: words::moment_or_empty(plain::moment(client.create_time)),
             revoke_time: words::moment_or_empty(plain::moment(client.revoke_time)),
@@ -264,6 +312,11 @@ fn grants(grants: pb::Grants) -> GrantsView {
 }
 
 impl ClientView {
+    fn known_by(&self) -> String {
+        let key = self.has_key.then(|| "key".to_owned());
+        words::commas(&key.into_iter().chain(self.certificates.iter().cloned()).collect::<Vec<_>>())
+    }
+
     fn human(&self) -> String {
         output::fields([
             ("client", self.client_id.clone()),
@@ -274,6 +327,7 @@ impl ClientView {
             ("asserts", words::commas(&self.grants.assertions)),
             ("explain", if self.grants.explain { "yes".to_owned() } else { String::new() }),
             ("reuse", self.grants.max_reuse.clone()),
+            ("known by", self.known_by()),
             ("created", format!("{} by {}", self.create_time, self.created_by)),
             ("revoked", self.revoke_time.clone()),
         ])
@@ -296,10 +350,17 @@ impl Created {
     }
 }
 
+/// A client that is there and was changed.
 #[derive(Debug, Serialize)]
-struct Revoked {
+struct Changed {
     client: ClientView,
     revision: String,
+}
+
+impl Changed {
+    fn human(&self) -> String {
+        format!("{}\n\nrevision  {}", self.client.human(), self.revision)
+    }
 }
 
 #[cfg(test)]
@@ -318,11 +379,14 @@ mod tests {
             assertions: vec![Assertion::SourceAddress],
             explain: true,
             max_reuse: Some(Duration::from_secs(30)),
+            certificates: vec!["dns:edge.example.com".parse().unwrap()],
+            no_key: true,
             key_out: None,
         };
         let view = ClientView::from(create.client());
         assert_eq!(view.roles, ["gateway"]);
         assert_eq!(view.grants.assertions, ["source-address"]);
+        assert_eq!(view.known_by(), "dns:edge.example.com");
         assert_eq!((view.grants.apis_in_words().as_str(), view.grants.max_reuse.as_str()), ("all", "30s"));
     }
 

@@ -7,11 +7,11 @@ use crate::api::client::Connection;
 /// Connects to the decision listener as a gateway.
 pub async fn decisions(global: &Global) -> anyhow::Result<Connection> {
     let key = key::find(global, Purpose::Decisions)?;
-    Ok(Connection::open(&global.server, &key).await?)
+    Ok(Connection::open(&global.server, key.as_ref(), &global.trust()).await?)
 }
 
 /// Connects to the management listener.
 pub async fn management(global: &Global) -> anyhow::Result<Connection> {
     let key = key::find(global, Purpose::Management)?;
-    Ok(Connection::open(&global.management, &key).await?)
+    Ok(Connection::open(&global.management, key.as_ref(), &global.trust()).await?)
 }

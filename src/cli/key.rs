@@ -1,4 +1,5 @@
 //! The client key that the CLI presents: from a file that was named, from the environment, or from the data directory.
+//! With a certificate to show, only one that was named: who is known by a certificate needs none.
 
 use std::fs;
 use std::io::Write as _;
@@ -41,19 +42,22 @@ impl Purpose {
     }
 }
 
-/// The key to present.
-pub fn find(global: &Global, purpose: Purpose) -> anyhow::Result<Secret> {
+/// The key to present; `None` when a certificate is to be shown and no key was named.
+pub fn find(global: &Global, purpose: Purpose) -> anyhow::Result<Option<Secret>> {
     if let Some(file) = &global.key_file {
-        return read(file);
+        return read(file).map(Some);
     }
     if let Some(key) = from_environment() {
-        return Ok(key);
+        return Ok(Some(key));
+    }
+    if global.tls_cert.is_some() {
+        return Ok(None);
     }
     let file = global.data_dir().join(purpose.file());
     if !file.exists() {
         bail!("there is no client key at {}; {}", file.display(), purpose.advice());
     }
-    read(&file)
+    read(&file).map(Some)
 }
 
 /// A key may come from the environment but not from the command line, where every process of the machine can read it.
@@ -95,6 +99,9 @@ mod tests {
             server: String::new(),
             management: String::new(),
             key_file: None,
+            ca_file: None,
+            tls_cert: None,
+            tls_key: None,
             data_dir: Some(data_dir.to_owned()),
         }
     }
@@ -104,7 +111,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.key");
         write(&file, "deodar_x_y").unwrap();
-        assert_eq!(find(&global(folder.path()), Purpose::Decisions).unwrap().expose(), "deodar_x_y");
+        let found = find(&global(folder.path()), Purpose::Decisions).unwrap();
+        assert_eq!(found.unwrap().expose(), "deodar_x_y");
+        let certified = Global { tls_cert: Some("x.crt".into()), ..global(folder.path()) };
+        assert!(find(&certified, Purpose::Decisions).unwrap().is_none(), "nobody named a key");
         assert!(write(&file, "another").is_err(), "an existing key is never overwritten");
         #[cfg(unix)]
         {

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use crate::api::dial::Trust;
 pub use exit::Exit;
 use output::{Format, Output};
 
@@ -49,7 +50,7 @@ Exit codes:
   3  for `check`: deny
 
 Without --key-file the CLI presents the key in DEODAR_KEY, or the one it finds in the data directory:
-`gateway.key` for `check`, `administrator.key` for everything else.";
+`gateway.key` for `check`, `administrator.key` for everything else. With --tls-cert it presents only a key that was named.";
 
 /// A policy decision point for zero-trust APIs.
 #[derive(Debug, Parser)]
@@ -89,6 +90,15 @@ struct Global {
     /// A file that holds the client key to present. The variable DEODAR_KEY can hold the key itself.
     #[arg(long, global = true, env = "DEODAR_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// For https: a PEM file with the authorities that vouch for the listeners [default: those of the system].
+    #[arg(long, global = true, env = "DEODAR_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// For https: a PEM file with a certificate to show, for listeners that want one.
+    #[arg(long, global = true, env = "DEODAR_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// For https: a PEM file with the key of that certificate.
+    #[arg(long, global = true, env = "DEODAR_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// The server's data directory, where keys are looked for [default: the user's data folder].
     #[arg(long, global = true, env = "DEODAR_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -97,6 +107,10 @@ struct Global {
 impl Global {
     fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(crate::app::config::default_data_dir)
+    }
+
+    fn trust(&self) -> Trust {
+        Trust { ca_file: self.ca_file.clone(), certificate: self.tls_cert.clone(), key: self.tls_key.clone() }
     }
 
     const fn printer(&self) -> Output {

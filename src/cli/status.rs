@@ -48,6 +48,7 @@ struct StatusView {
     records_stored: u64,
     replicas: Vec<ReplicaView>,
     token_cache: TokenCacheView,
+    listeners: Vec<ListenerView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +59,22 @@ struct TokenCacheView {
     hits: u64,
     misses: u64,
     evictions: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ListenerView {
+    name: String,
+    address: String,
+    tls: Option<TlsView>,
+}
+
+#[derive(Debug, Serialize)]
+struct TlsView {
+    client_certificates: String,
+    certificate_sha256: String,
+    names: Vec<String>,
+    expire_time: String,
+    load_time: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +133,7 @@ impl From<pb::GetStatusResponse> for StatusView {
             records_stored: status.records_stored,
             replicas: status.replicas.into_iter().map(replica).collect(),
             token_cache: token_cache(status.token_cache.unwrap_or_default()),
+            listeners: status.listeners.into_iter().map(listener).collect(),
         }
     }
 }
@@ -154,6 +172,17 @@ fn issuer(issuer: pb::TokenIssuer) -> IssuerView {
     }
 }
 
+fn listener(listener: pb::Listener) -> ListenerView {
+    let tls = |tls: pb::ListenerTls| TlsView {
+        client_certificates: tls.client_certificates,
+        certificate_sha256: tls.certificate_sha256,
+        names: tls.names,
+        expire_time: words::moment_or_empty(plain::moment(tls.expire_time)),
+        load_time: words::moment_or_empty(plain::moment(tls.load_time)),
+    };
+    ListenerView { name: listener.name, address: listener.address, tls: listener.tls.map(tls) }
+}
+
 fn replica(replica: pb::Replica) -> ReplicaView {
     ReplicaView {
         replica_id: replica.replica_id,
@@ -183,6 +212,9 @@ fn human(status: &StatusView) -> String {
     }
     if !status.token_issuers.is_empty() {
         parts.push(issuers(&status.token_issuers));
+    }
+    if !status.listeners.is_empty() {
+        parts.push(listeners(&status.listeners));
     }
     if !status.replicas.is_empty() {
         parts.push(replicas(&status.replicas));
@@ -244,6 +276,22 @@ fn issuers(issuers: &[IssuerView]) -> String {
     let warnings =
         issuers.iter().flat_map(|issuer| issuer.warnings.iter().map(move |text| warning(issuer, text)));
     format!("{table}{}", warnings.collect::<String>())
+}
+
+fn listeners(listeners: &[ListenerView]) -> String {
+    let rows = listeners.iter().map(|listener| match &listener.tls {
+        None => {
+            [listener.name.clone(), listener.address.clone(), "no".to_owned(), String::new(), String::new()]
+        }
+        Some(tls) => [
+            listener.name.clone(),
+            listener.address.clone(),
+            format!("yes, client certificates: {}", tls.client_certificates),
+            words::commas(&tls.names),
+            words::short_moment(&tls.expire_time),
+        ],
+    });
+    output::table(["listener", "address", "TLS", "certificate", "expires"], rows)
 }
 
 fn replicas(replicas: &[ReplicaView]) -> String {

@@ -22,6 +22,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("/deodar.manage.v1.ClientService/CreateClient", &[Administrator]),
     ("/deodar.manage.v1.ClientService/GetClient", &[Administrator]),
     ("/deodar.manage.v1.ClientService/ListClients", &[Administrator]),
+    ("/deodar.manage.v1.ClientService/SetClientCertificates", &[Administrator]),
     ("/deodar.manage.v1.ClientService/RevokeClient", &[Administrator]),
     ("/deodar.manage.v1.DecisionRecordService/GetDecisionRecord", &[Analyst, Auditor, Administrator]),
     ("/deodar.manage.v1.DecisionRecordService/ListDecisionRecords", &[Analyst, Auditor, Administrator]),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{CallerRefusal, Live};
+use super::{CallerRefusal, Live, Shown};
 use crate::audit::{Recorder, RefusalKind};
-use crate::model::Client;
+use crate::model::{Client, Timestamp};
 
 /// Shared by every listener.
 #[derive(Clone)]
@@ -23,22 +23,31 @@ impl Gate {
         self.live.callers.edition()
     }
 
+    /// The wall clock, by which certificates expire.
+    pub fn now(&self) -> Timestamp {
+        self.live.now()
+    }
+
     /// Who calls, if they may call this RPC. `peer` is where the call came from, for counting.
     ///
     /// Refused calls are counted by minute and peer instead of being recorded one by one, so that nobody can fill
     /// the trail by knocking.
     pub fn authorize(
         &self,
-        key: Option<&str>,
+        shown: Shown<'_>,
         rpc: &str,
         peer: impl FnOnce() -> String,
     ) -> Result<Arc<Client>, CallerRefusal> {
-        let authorized = self.live.callers.authorize(key, rpc);
+        let authorized = self.live.callers.authorize(shown, rpc, self.now());
         authorized.inspect_err(|refusal| match refusal {
             CallerRefusal::NotPermitted { client } => {
                 self.recorder.note_refusal(RefusalKind::PermissionDenied, client.as_str(), rpc);
             }
-            CallerRefusal::Missing | CallerRefusal::Unknown => {
+            CallerRefusal::Missing
+            | CallerRefusal::Unknown
+            | CallerRefusal::CertificateUnknown
+            | CallerRefusal::CertificateExpired
+            | CallerRefusal::Contradictory => {
                 self.recorder.note_refusal(RefusalKind::Unauthenticated, &peer(), rpc);
             }
         })

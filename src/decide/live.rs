@@ -81,6 +81,11 @@ impl Live {
         }
     }
 
+    /// The wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub fn view(&self) -> Guard<Arc<View>> {
         self.view.load()
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use callers::{CallerRefusal, Callers};
+pub use callers::{CallerRefusal, Callers, Shown};
 pub use config::Config;
 pub use gate::Gate;
 pub use live::{ActiveBundle, FollowConfig, Live, View};

@@ -1,10 +1,12 @@
-//! Clients: making them, finding them, revoking them.
+//! Clients: making them, finding them, saying what they are known by, revoking them.
 
 use std::collections::BTreeSet;
 
 use super::{ManageError, Management};
 use crate::identity::ClientKey;
-use crate::model::{Client, ClientId, Grants, Page, PageRequest, Revision, Role, Secret};
+use crate::model::{
+    CertificateName, Client, ClientId, Grants, KeyDigest, Page, PageRequest, Revision, Role, Secret,
+};
 
 /// A client to be made.
 #[derive(Clone, Debug)]
@@ -13,6 +15,9 @@ pub struct NewClient {
     pub display_name: String,
     pub roles: BTreeSet<Role>,
     pub grants: Grants,
+    pub certificates: BTreeSet<CertificateName>,
+    /// Whether it gets a key.
+    pub with_key: bool,
 }
 
 /// A client that was made just now.
@@ -20,12 +25,12 @@ pub struct NewClient {
 pub struct NewlyCreated {
     pub client: Client,
     /// Shown once; only its hash is kept.
-    pub key: Secret,
+    pub key: Option<Secret>,
     pub revision: Revision,
 }
 
 impl Management {
-    /// Makes a client and its key.
+    /// Makes a client, and its key if it is to have one.
     pub async fn create_client(&self, new: NewClient, by: &Client) -> Result<NewlyCreated, ManageError> {
         const LONGEST_NAME: usize = 200;
         if new.roles.is_empty() {
@@ -36,20 +41,24 @@ impl Management {
             let why = format!("use at most {LONGEST_NAME} bytes without control characters");
             return Err(ManageError::invalid("client.display_name", why));
         }
-        let key = ClientKey::generate(new.id.clone()).map_err(ManageError::Key)?;
+        check_certificates("client.certificates", &new.certificates, new.with_key)?;
+        let key = new.with_key.then(|| ClientKey::generate(new.id.clone())).transpose();
+        let key = key.map_err(ManageError::Key)?;
         let client = Client {
             id: new.id,
             display_name: new.display_name,
             roles: new.roles,
             grants: new.grants,
-            key_sha256: key.sha256(),
+            key_sha256: key.as_ref().map(|key| KeyDigest(key.sha256())),
+            certificates: new.certificates,
             created_by: by.id.clone(),
             created_at: self.clock.now(),
             revoked_at: None,
         };
         let revision = self.store.create_client(&client).await?;
         tracing::info!(client = %client.id, by = %by.id, "client created");
-        Ok(NewlyCreated { client, key: key.reveal(), revision: self.settle(revision).await })
+        let key = key.as_ref().map(ClientKey::reveal);
+        Ok(NewlyCreated { client, key, revision: self.settle(revision).await })
     }
 
     pub async fn get_client(&self, id: &ClientId) -> Result<Client, ManageError> {
@@ -58,6 +67,22 @@ impl Management {
 
     pub async fn list_clients(&self, page: &PageRequest) -> Result<Page<Client>, ManageError> {
         Ok(self.store.list_clients(page).await?)
+    }
+
+    /// Says anew which certificates a client is known by. Who holds one that is not named any more is out at once, also
+    /// on connections that are open.
+    pub async fn set_client_certificates(
+        &self,
+        id: &ClientId,
+        certificates: &BTreeSet<CertificateName>,
+        by: &Client,
+    ) -> Result<(Client, Revision), ManageError> {
+        let client = self.get_client(id).await?;
+        check_certificates("certificates", certificates, client.key_sha256.is_some())?;
+        let set = self.store.set_client_certificates(id, certificates).await?;
+        let (client, revision) = set.ok_or_else(|| no_client(id))?;
+        tracing::info!(client = %client.id, by = %by.id, "the certificates of a client were set");
+        Ok((client, self.settle(revision).await))
     }
 
     /// Revokes a client. An administrator cannot revoke itself: somebody must be left to undo mistakes.
@@ -71,6 +96,23 @@ impl Management {
         tracing::info!(client = %client.id, by = %by.id, "client revoked");
         Ok((client, self.settle(revision).await))
     }
+}
+
+/// More names than a renewal needs; each is looked at for nobody's good.
+const MOST_CERTIFICATES: usize = 16;
+
+fn check_certificates(
+    field: &'static str,
+    certificates: &BTreeSet<CertificateName>,
+    has_key: bool,
+) -> Result<(), ManageError> {
+    if certificates.len() > MOST_CERTIFICATES {
+        return Err(ManageError::invalid(field, format!("give at most {MOST_CERTIFICATES}")));
+    }
+    if certificates.is_empty() && !has_key {
+        return Err(ManageError::invalid(field, "a client without a key needs a certificate to be known by"));
+    }
+    Ok(())
 }
 
 fn no_client(id: &ClientId) -> ManageError {

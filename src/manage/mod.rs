@@ -4,6 +4,7 @@
 //! their role checked before; what is checked here is the request itself. Errors say which field and what would do.
 
 mod clients;
+mod listeners;
 mod principals;
 mod reason;
 mod records;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use crate::identity::CacheStats;
 pub use crate::store::Replica as ReplicaStatus;
 pub use clients::{NewClient, NewlyCreated};
+pub use listeners::{ListenerBoard, ListenerStatus, TlsStatus};
 pub use principals::NewEntry;
 pub use revocations::{NewRevocation, PendingReplica, Spread, WrittenRevocation};
 pub use signals::ReportedSignal;
@@ -92,6 +94,7 @@ pub struct Management {
     clock: Arc<dyn Clock>,
     replica: String,
     revocation: RevocationConfig,
+    listeners: Arc<ListenerBoard>,
 }
 
 impl Management {
@@ -105,8 +108,9 @@ impl Management {
         clock: Arc<dyn Clock>,
         replica: String,
         revocation: RevocationConfig,
+        listeners: Arc<ListenerBoard>,
     ) -> Self {
-        Self { store, live, recorder, inventory, identity, clock, replica, revocation }
+        Self { store, live, recorder, inventory, identity, clock, replica, revocation, listeners }
     }
 
     /// Lets this replica catch up with a write that was made through it, so that whoever wrote sees the effect here

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ManageError, Management};
+use super::{ListenerStatus, ManageError, Management};
 use crate::audit;
 use crate::identity::{CacheStats, IssuerInfo};
 use crate::model::{BundleDigest, DomainId, Revision, Timestamp};
@@ -28,6 +28,7 @@ pub struct Status {
     pub audit: audit::Stats,
     pub token_cache: CacheStats,
     pub replicas: Vec<Replica>,
+    pub listeners: Vec<ListenerStatus>,
 }
 
 /// The live bundle of one domain.
@@ -119,6 +120,8 @@ impl Management {
         let now = self.clock.now();
         let since = now.minus(REPLICA_TIMEOUT);
         let mut problems = self.live.problems();
+        problems.extend(self.listeners.problems(now));
+        problems.extend(self.listeners.warnings(now));
         let replicas = match self.store.live_replicas(since).await {
             Ok(replicas) => replicas,
             Err(error) => {
@@ -143,6 +146,7 @@ impl Management {
             audit: self.recorder.stats(),
             token_cache: self.identity.token_cache(),
             replicas,
+            listeners: self.listeners.all(),
         })
     }
 

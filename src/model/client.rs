@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::caller_certificate::CertificateName;
 use super::clock::Timestamp;
 use super::id::{ApiId, ClientId, DomainId};
 
@@ -141,6 +142,11 @@ impl Default for Grants {
     }
 }
 
+/// SHA-256 of the secret half of a client key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyDigest(#[serde(with = "hex::serde")] pub [u8; 32]);
+
 /// A caller of Deodar's APIs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
@@ -148,9 +154,12 @@ pub struct Client {
     pub display_name: String,
     pub roles: BTreeSet<Role>,
     pub grants: Grants,
-    /// SHA-256 of the secret half of its key; the key itself is shown once and never kept.
-    #[serde(with = "hex::serde")]
-    pub key_sha256: [u8; 32],
+    /// Of its key, which is shown once and never kept. `None`: it is known by certificates alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sha256: Option<KeyDigest>,
+    /// What its certificates are known by. Each is good by itself, and so is the key.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub certificates: BTreeSet<CertificateName>,
     pub created_by: ClientId,
     pub created_at: Timestamp,
     pub revoked_at: Option<Timestamp>,

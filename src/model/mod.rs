@@ -4,6 +4,7 @@
 //! types and none of them is re-checked once made (parse at the edge, trust inside).
 
 pub mod bundle;
+pub mod caller_certificate;
 pub mod certificate;
 pub mod challenge;
 pub mod change;
@@ -28,10 +29,11 @@ pub mod risk;
 pub mod signal;
 
 pub use bundle::{BundleDigest, BundleSource, SourceFile};
+pub use caller_certificate::{CallerCertificate, CertificateName};
 pub use certificate::{CertificateChain, ClientCertificate};
 pub use challenge::{Challenge, ChallengeScheme, Demand};
 pub use change::{Change, ChangeBody};
-pub use client::{ApiGrant, Assertion, Client, Grants, Role};
+pub use client::{ApiGrant, Assertion, Client, Grants, KeyDigest, Role};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use credential::{Confirmation, Credential, Secret};
 pub use decision::{CredentialFault, Decision, Effect, Explanation, Obligation, Reason, RequestFault};

@@ -56,4 +56,6 @@ mod store;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod wycheproof;

@@ -12,7 +12,7 @@ use crate::support::app::{Backend, TestApp, repository};
 use crate::support::case::{self, Case};
 
 /// The message as proto JSON.
-fn proto_json(request: &pb::CheckRequest) -> Value {
+pub fn proto_json(request: &pb::CheckRequest) -> Value {
     let pool = DescriptorPool::decode(deodar::api::pb::DESCRIPTORS).unwrap();
     let descriptor = pool.get_message_by_name("deodar.decision.v1.CheckRequest").unwrap();
     let message = DynamicMessage::decode(descriptor, request.encode_to_vec().as_slice()).unwrap();
@@ -45,6 +45,6 @@ async fn a_python_client_made_from_reflection_gets_the_same_answers() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "scripts/test says where Python is")]
-fn option_env_at_run_time(name: &str) -> String {
+pub fn option_env_at_run_time(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with ./scripts/test"))
 }

@@ -21,7 +21,7 @@ const ROLES: [Role; 6] =
     [Role::Gateway, Role::Sensor, Role::Analyst, Role::Auditor, Role::Author, Role::Administrator];
 
 /// Who may call what. Written here a second time on purpose: a change of rights must be made twice.
-const CASES: [(&str, &[Role]); 23] = [
+const CASES: [(&str, &[Role]); 24] = [
     ("deodar.decision.v1.DecisionService/Check", &[Role::Gateway]),
     ("deodar.decision.v1.DecisionService/BatchCheck", &[Role::Gateway]),
     ("deodar.decision.v1.DecisionService/StreamCheck", &[Role::Gateway]),
@@ -49,6 +49,7 @@ const CASES: [(&str, &[Role]); 23] = [
     ("deodar.manage.v1.ClientService/CreateClient", &[Role::Administrator]),
     ("deodar.manage.v1.ClientService/GetClient", &[Role::Administrator]),
     ("deodar.manage.v1.ClientService/ListClients", &[Role::Administrator]),
+    ("deodar.manage.v1.ClientService/SetClientCertificates", &[Role::Administrator]),
     ("deodar.manage.v1.ClientService/RevokeClient", &[Role::Administrator]),
     (
         "deodar.manage.v1.DecisionRecordService/GetDecisionRecord",

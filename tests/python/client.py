@@ -5,6 +5,7 @@ come from server reflection, messages are built from them at run time, and no ge
 case by Check, BatchCheck and StreamCheck. What the answers should be is the business of the case file.
 
     client.py --key KEY 127.0.0.1:7350 cases.json
+    client.py --key KEY --ca-file ca.pem --tls-cert tls.crt --tls-key tls.key localhost:7350 cases.json
 
 The case file is a list of
     {"name": "..", "request": <CheckRequest in proto JSON>, "expect": {"effect": "deny", "reason": "revoked"}}
@@ -16,6 +17,7 @@ Prints one JSON object a line for each case. Exit code: 0, all as expected; 1, s
 import argparse
 import json
 import os
+import pathlib
 import sys
 import time
 
@@ -258,21 +260,37 @@ def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("address", help="host:port of the decision listener, without TLS")
+    parser.add_argument("address", help="host:port of the decision listener")
     parser.add_argument("cases", help="the case file")
     parser.add_argument(
         "--key", default=os.environ.get("DEODAR_KEY", ""), help="the client key (default: the environment's DEODAR_KEY)"
     )
+    parser.add_argument("--ca-file", help="speak TLS and believe the authorities in this PEM file")
+    parser.add_argument("--tls-cert", help="with --ca-file: show the certificate in this PEM file")
+    parser.add_argument("--tls-key", help="with --tls-cert: the PEM file with its key")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for each call (default: 10)")
     parser.add_argument("--wait", type=float, default=0.0, help="seconds to wait for the server to be serving")
     return parser.parse_args()
+
+
+def open_channel(args):
+    """Plaintext, or TLS when an authority is named."""
+    if not args.ca_file:
+        return grpc.insecure_channel(args.address)
+    read = lambda path: pathlib.Path(path).read_bytes() if path else None
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=read(args.ca_file),
+        private_key=read(args.tls_key),
+        certificate_chain=read(args.tls_cert),
+    )
+    return grpc.secure_channel(args.address, credentials)
 
 
 def main():
     args = arguments()
     try:
         cases = read_cases(args.cases)
-        with grpc.insecure_channel(args.address) as channel:
+        with open_channel(args) as channel:
             if args.wait:
                 wait_until_serving(channel, args.wait)
             failed = run(Client(channel, args.key, args.timeout), cases, sys.stdout)

@@ -8,19 +8,17 @@ mod stream;
 mod verdict;
 
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{Builder, SendRequest};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use prost::Message;
-use tokio::net::{TcpStream, lookup_host};
 
 pub use stream::{LoadStream, StreamQuestion};
 pub use verdict::{Verdict, Verdicts};
 
+use super::dial::{self, DialError, Dialer};
 use crate::model::Secret;
 
 /// The RPCs of the decision listener, as paths.
@@ -35,17 +33,15 @@ const WINDOW: u32 = 1 << 20;
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("`{url}` is not the URL of a listener; write http://host:port")]
-    InvalidUrl { url: String },
-    #[error("nothing answers at {url}")]
+    #[error("no connection to {authority}")]
     Unreachable {
-        url: String,
+        authority: String,
         #[source]
-        source: io::Error,
+        source: DialError,
     },
     #[error("the key or the path of the RPC holds characters that cannot be sent")]
     InvalidHeader(#[from] http::Error),
-    #[error("the connection failed")]
+    #[error("the connection failed{}", because(.0))]
     Connection(#[from] h2::Error),
     #[error("the server answered with the gRPC status {code}: {message}")]
     Status { code: String, message: String },
@@ -58,6 +54,12 @@ impl LoadError {
     pub const fn is_answer(&self) -> bool {
         matches!(self, Self::Status { .. } | Self::Truncated)
     }
+}
+
+/// What TLS has to do with it.
+fn because(error: &h2::Error) -> String {
+    let why = dial::explain(error);
+    why.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 /// A message as gRPC frames it: not compressed, its length, its bytes.
@@ -99,26 +101,20 @@ pub struct LoadConnection {
 }
 
 impl LoadConnection {
-    /// Connects to `http://host:port`. The task that serves the connection runs on the caller's runtime.
-    pub async fn open(url: &str, rpc: &str, key: Option<&Secret>) -> Result<Self, LoadError> {
-        let invalid = || LoadError::InvalidUrl { url: url.to_owned() };
-        let unreachable = |source| LoadError::Unreachable { url: url.to_owned(), source };
-        let target: Uri = url.parse().map_err(|_| invalid())?;
-        let authority =
-            target.authority().filter(|_| target.scheme_str() == Some("http")).ok_or_else(invalid)?;
-        let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
-        let addresses: Vec<SocketAddr> = lookup_host(address).await.map_err(unreachable)?.collect();
-        let socket = TcpStream::connect(addresses.as_slice()).await.map_err(unreachable)?;
-        socket.set_nodelay(true).map_err(unreachable)?;
+    /// Connects. The task that serves the connection runs on the caller's runtime.
+    pub async fn open(dialer: &Dialer, rpc: &str, key: Option<&Secret>) -> Result<Self, LoadError> {
+        let authority = dialer.authority();
+        let unreachable = |source| LoadError::Unreachable { authority: authority.to_owned(), source };
+        let stream = dialer.connect().await.map_err(unreachable)?;
         let (requests, connection) = Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW * 16)
             .enable_push(false)
-            .handshake(socket)
+            .handshake(stream)
             .await?;
         // Its errors are those of the calls that it carries.
         tokio::spawn(connection);
-        Ok(Self { requests, head: head(&format!("http://{authority}{rpc}"), key)? })
+        Ok(Self { requests, head: head(&format!("{}://{authority}{rpc}", dialer.scheme()), key)? })
     }
 
     /// One unary call: a framed message, and the message that answers it.
@@ -194,13 +190,5 @@ mod tests {
         assert!(check_status(&headers("0")).is_ok());
         assert!(check_status(&headers("16")).is_err_and(|error| error.is_answer()));
         assert!(check_status(&HeaderMap::new()).is_err());
-    }
-
-    #[tokio::test]
-    async fn what_is_no_plaintext_url_is_refused() {
-        for url in ["127.0.0.1:1", "https://127.0.0.1:1", "", "http://"] {
-            let opened = LoadConnection::open(url, CHECK, None).await;
-            assert!(matches!(opened, Err(LoadError::InvalidUrl { .. })), "{url}");
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::api::pb::manage as pb;
 use crate::api::pb::manage::client_service_server::ClientService;
 use crate::api::wire;
 use crate::manage::{ManageError, NewClient, into_parts, page_request};
-use crate::model::{ApiGrant, Assertion, Client, Grants, Role};
+use crate::model::{ApiGrant, Assertion, CertificateName, Client, Grants, Role};
 
 #[tonic::async_trait]
 impl ClientService for Door {
@@ -18,11 +18,12 @@ impl ClientService for Door {
         request: Request<pb::CreateClientRequest>,
     ) -> Result<Response<pb::CreateClientResponse>, Status> {
         let by = caller(&request)?;
-        let new = new_client(request.into_inner().client.unwrap_or_default())?;
+        let pb::CreateClientRequest { client: wanted, without_key } = request.into_inner();
+        let new = new_client(wanted.unwrap_or_default(), !without_key)?;
         let created = self.management.create_client(new, &by).await?;
         Ok(Response::new(pb::CreateClientResponse {
             client: Some(client(created.client)),
-            key: created.key.expose().to_owned(),
+            key: created.key.map(|key| key.expose().to_owned()).unwrap_or_default(),
             revision: created.revision.to_string(),
         }))
     }
@@ -48,6 +49,19 @@ impl ClientService for Door {
         Ok(Response::new(pb::ListClientsResponse { clients, next_page_token }))
     }
 
+    async fn set_client_certificates(
+        &self,
+        request: Request<pb::SetClientCertificatesRequest>,
+    ) -> Result<Response<pb::SetClientCertificatesResponse>, Status> {
+        let by = caller(&request)?;
+        let pb::SetClientCertificatesRequest { client_id, certificates } = request.into_inner();
+        let id = parse("client_id", &client_id)?;
+        let certificates = names("certificates", &certificates)?;
+        let (set, revision) = self.management.set_client_certificates(&id, &certificates, &by).await?;
+        let client = Some(client(set));
+        Ok(Response::new(pb::SetClientCertificatesResponse { client, revision: revision.to_string() }))
+    }
+
     async fn revoke_client(
         &self,
         request: Request<pb::RevokeClientRequest>,
@@ -60,15 +74,37 @@ impl ClientService for Door {
     }
 }
 
-fn new_client(client: pb::Client) -> Result<NewClient, ManageError> {
-    let pb::Client { client_id, display_name, roles, grants, created_by, create_time, revoke_time } = client;
-    if !created_by.is_empty() || create_time.is_some() || revoke_time.is_some() {
-        let why = "created_by, create_time and revoke_time are given by the server; leave them empty";
+fn names(field: &'static str, texts: &[String]) -> Result<BTreeSet<CertificateName>, ManageError> {
+    texts.iter().map(|text| parse(field, text)).collect()
+}
+
+fn new_client(client: pb::Client, with_key: bool) -> Result<NewClient, ManageError> {
+    let pb::Client {
+        client_id,
+        display_name,
+        roles,
+        grants,
+        created_by,
+        create_time,
+        revoke_time,
+        certificates,
+        has_key,
+    } = client;
+    if !created_by.is_empty() || create_time.is_some() || revoke_time.is_some() || has_key {
+        let why =
+            "created_by, create_time, revoke_time and has_key are given by the server; leave them empty";
         return Err(ManageError::invalid("client", why));
     }
     let roles = roles.into_iter().map(role).collect::<Result<BTreeSet<_>, _>>()?;
     let grants = grants.map(from_grants).transpose()?.unwrap_or_default();
-    Ok(NewClient { id: parse("client.client_id", &client_id)?, display_name, roles, grants })
+    Ok(NewClient {
+        id: parse("client.client_id", &client_id)?,
+        display_name,
+        roles,
+        grants,
+        certificates: names("client.certificates", &certificates)?,
+        with_key,
+    })
 }
 
 fn role(number: i32) -> Result<Role, ManageError> {
@@ -137,8 +173,17 @@ fn from_grants(grants: pb::Grants) -> Result<Grants, ManageError> {
 }
 
 fn client(client: Client) -> pb::Client {
-    let Client { id, display_name, roles, grants, key_sha256: _, created_by, created_at, revoked_at } =
-        client;
+    let Client {
+        id,
+        display_name,
+        roles,
+        grants,
+        key_sha256,
+        certificates,
+        created_by,
+        created_at,
+        revoked_at,
+    } = client;
     pb::Client {
         client_id: id.to_string(),
         display_name,
@@ -147,6 +192,8 @@ fn client(client: Client) -> pb::Client {
         created_by: created_by.to_string(),
         create_time: Some(timestamp(created_at)),
         revoke_time: revoked_at.map(timestamp),
+        certificates: certificates.into_iter().map(String::from).collect(),
+        has_key: key_sha256.is_some(),
     }
 }
 

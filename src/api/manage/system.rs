@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use super::{Door, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::system_service_server::SystemService;
-use crate::manage::{self, BundleStatus, CacheStats, IssuerStatus, ReplicaStatus};
+use crate::manage::{self, BundleStatus, CacheStats, IssuerStatus, ListenerStatus, ReplicaStatus, TlsStatus};
 
 #[tonic::async_trait]
 impl SystemService for Door {
@@ -35,6 +35,7 @@ fn answer(status: manage::Status) -> pb::GetStatusResponse {
         records_stored: status.audit.written,
         replicas: status.replicas.into_iter().map(replica).collect(),
         token_cache: Some(token_cache(&status.token_cache)),
+        listeners: status.listeners.into_iter().map(listener).collect(),
     }
 }
 
@@ -71,6 +72,24 @@ fn issuer(issuer: IssuerStatus) -> pb::TokenIssuer {
         introspection_error_time: issuer.introspection_failure.as_ref().map(|(at, _)| timestamp(*at)),
         introspection_error: issuer.introspection_failure.map(|(_, problem)| problem).unwrap_or_default(),
         fetched_from: fetched.map(|fetched| fetched.from).unwrap_or_default(),
+    }
+}
+
+fn listener(listener: ListenerStatus) -> pb::Listener {
+    pb::Listener {
+        name: listener.name.to_owned(),
+        address: listener.address.to_string(),
+        tls: listener.tls.map(tls),
+    }
+}
+
+fn tls(tls: TlsStatus) -> pb::ListenerTls {
+    pb::ListenerTls {
+        client_certificates: tls.client_certificates.to_owned(),
+        certificate_sha256: tls.certificate_sha256,
+        names: tls.names,
+        expire_time: Some(timestamp(tls.expires_at)),
+        load_time: Some(timestamp(tls.loaded_at)),
     }
 }
 

@@ -16,6 +16,7 @@ use super::machine::{Sample, Usage};
 use super::pace::{Arrivals, Pace};
 use super::tally::Tally;
 use super::{Mode, report, streaming, tell};
+use crate::api::dial::Dialer;
 use crate::api::load::{LoadConnection, LoadError};
 use crate::model::{Clock, Secret};
 
@@ -35,7 +36,7 @@ pub struct Load {
 
 /// Asks.
 pub struct Generator {
-    pub url: String,
+    pub dialer: Dialer,
     pub rpc: String,
     pub key: Option<Secret>,
     pub bodies: Arc<[Body]>,
@@ -102,7 +103,7 @@ impl Generator {
         let share = connections / threads + usize::from(number < connections % threads);
         Ok(Gang {
             number,
-            url: self.url.clone(),
+            dialer: self.dialer.clone(),
             rpc: self.rpc.clone(),
             key: self.key.clone(),
             bodies: Arc::clone(&self.bodies),
@@ -149,7 +150,7 @@ impl Generator {
 /// What the tasks of one thread share.
 pub struct Gang {
     number: usize,
-    url: String,
+    dialer: Dialer,
     rpc: String,
     key: Option<Secret>,
     bodies: Arc<[Body]>,
@@ -175,7 +176,7 @@ impl Gang {
     async fn work(self: Arc<Self>, ready: Ready, mut started: Started) {
         let mut connections = Vec::new();
         for _ in 0..self.load.connections {
-            match LoadConnection::open(&self.url, &self.rpc, self.key.as_ref()).await {
+            match LoadConnection::open(&self.dialer, &self.rpc, self.key.as_ref()).await {
                 Ok(connection) => connections.push(connection),
                 // Nobody listens only when another thread has failed before.
                 Err(error) => return drop(ready.send(Err(error))),

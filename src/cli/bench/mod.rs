@@ -25,6 +25,8 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::{Global, key, output, words};
+use crate::api::client::Connection;
+use crate::api::dial::Dialer;
 use crate::api::load;
 use crate::model::{Clock, Secret, SystemClock};
 use body::Body;
@@ -136,9 +138,10 @@ impl Bench {
             bail!("a measurement takes at least 100ms; give a longer --duration");
         }
         let key = self.key(global)?;
-        let bodies = self.bodies(global, key.as_ref()).await?;
+        let dialer = Dialer::new(&global.server, &global.trust())?;
+        let bodies = self.bodies(global, &dialer, key.as_ref()).await?;
         let generator = Generator {
-            url: global.server.clone(),
+            dialer,
             rpc: self.rpc.clone().unwrap_or_else(|| self.mode.rpc().to_owned()),
             key,
             bodies: bodies.into(),
@@ -156,20 +159,26 @@ impl Bench {
         if self.rpc.is_some() && global.key_file.is_none() {
             return Ok(None);
         }
-        key::find(global, key::Purpose::Decisions).map(Some)
+        key::find(global, key::Purpose::Decisions)
     }
 
-    async fn bodies(&self, global: &Global, key: Option<&Secret>) -> anyhow::Result<Vec<Body>> {
+    async fn bodies(
+        &self,
+        global: &Global,
+        dialer: &Dialer,
+        key: Option<&Secret>,
+    ) -> anyhow::Result<Vec<Body>> {
         if let (Some(rpc), Some(folder)) = (&self.rpc, &self.bodies) {
-            return raw::read(&global.server, rpc, key, folder, self.seed).await;
+            return raw::read(dialer, rpc, key, folder, self.seed).await;
         }
         let mut asked = match &self.requests {
             Some(file) => questions::from_file(file)?,
             None if self.anonymous => questions::anonymous(),
             None => questions::built_in(&global.data_dir(), self.principals, SystemClock::new().now())?,
         };
-        if let Some(key) = key {
-            questions::establish(&mut asked, &global.server, key, self.trust_answers).await?;
+        if self.rpc.is_none() {
+            let connection = Connection::open(&global.server, key, &global.trust()).await?;
+            questions::establish(&mut asked, &connection, self.trust_answers).await?;
         }
         let batch = usize::try_from(self.batch_size)?;
         Ok(body::encode(asked, self.mode, batch, self.seed))

@@ -16,7 +16,7 @@ use crate::api::load::Verdict;
 use crate::api::pb::decision as pb;
 use crate::app::dev_issuer::{DevIssuer, MintRequest};
 use crate::cli::check::call;
-use crate::model::{Effect, Secret, Timestamp, TokenKind};
+use crate::model::{Effect, Timestamp, TokenKind};
 
 /// Everything that one caller asks.
 #[derive(Clone, Debug)]
@@ -189,13 +189,7 @@ fn group(entries: Vec<Entry>) -> anyhow::Result<Vec<Caller>> {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks one question of each kind and keeps the answer as the right one, if its effect is the one written with it.
-pub async fn establish(
-    callers: &mut [Caller],
-    server: &str,
-    key: &Secret,
-    trust: bool,
-) -> anyhow::Result<()> {
-    let connection = Connection::open(server, key).await?;
+pub async fn establish(callers: &mut [Caller], connection: &Connection, trust: bool) -> anyhow::Result<()> {
     let mut verdicts: HashMap<usize, Verdict> = HashMap::new();
     for Caller { common, questions } in callers {
         for question in questions {

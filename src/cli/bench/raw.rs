@@ -9,19 +9,20 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
 use super::body::{Body, Expected, Judgement, Message};
+use crate::api::dial::Dialer;
 use crate::api::load::{self, LoadConnection};
 use crate::model::Secret;
 
 /// Reads the folder, and asks each of its questions once: what is not answered as expected is not worth timing.
 pub async fn read(
-    server: &str,
+    dialer: &Dialer,
     rpc: &str,
     key: Option<&Secret>,
     folder: &Path,
     seed: u64,
 ) -> anyhow::Result<Vec<Body>> {
     let bodies = load_folder(folder)?;
-    let mut connection = LoadConnection::open(server, rpc, key).await?;
+    let mut connection = LoadConnection::open(dialer, rpc, key).await?;
     for (name, body) in &bodies {
         let Message::Unary(framed) = &body.message else { continue };
         let answer = connection.call(framed.clone()).await?;

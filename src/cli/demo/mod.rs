@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{self, Output};
 use super::{Exit, Global};
+use crate::api::dial::Trust;
 use crate::app::{self, App, Running};
 use crate::model::SystemClock;
 use story::Story;
@@ -42,7 +43,7 @@ impl Demo {
         let output = global.printer();
         let (running, config) = start(folder.clone(), self.exit).await?;
         output::note(&format!("The demo keeps its files in {}", folder.display()));
-        let told = play(&running, &folder, output).await;
+        let told = play(&running, &folder, &global.trust(), output).await;
         if self.exit || told.is_err() {
             running.stop().await?;
             return told.map(|_| Exit::Success);
@@ -68,8 +69,8 @@ async fn start(folder: PathBuf, brief: bool) -> anyhow::Result<(Running, PathBuf
 }
 
 /// Plays the story, printing each decision as it is made.
-async fn play(running: &Running, folder: &Path, output: Output) -> anyhow::Result<Vec<Told>> {
-    let mut story = Story::begin(running, folder).await?;
+async fn play(running: &Running, folder: &Path, trust: &Trust, output: Output) -> anyhow::Result<Vec<Told>> {
+    let mut story = Story::begin(running, folder, trust).await?;
     let mut told = Vec::new();
     output.heading(&view::heading())?;
     while let Some(decision) = story.next().await? {

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::view::Told;
 use crate::api::client::Connection;
+use crate::api::dial::Trust;
 use crate::api::pb::{decision as pb, manage};
 use crate::app::dev_issuer::{DevIssuer, MintRequest};
 use crate::app::{ADMINISTRATOR_KEY, GATEWAY_KEY, Running, read_key};
@@ -102,19 +103,18 @@ pub struct Story {
 }
 
 impl Story {
-    pub async fn begin(running: &Running, folder: &Path) -> anyhow::Result<Self> {
+    pub async fn begin(running: &Running, folder: &Path, trust: &Trust) -> anyhow::Result<Self> {
         let key = |file: &str| -> anyhow::Result<Secret> {
             let path = folder.join(file);
             read_key(&path).with_context(|| {
                 format!("{} is not there; remove the folder to begin afresh", path.display())
             })
         };
-        let gateway = format!("http://{}", running.decisions());
-        let management = format!("http://{}", running.management());
+        let (gateway, management) = (running.decisions_url(), running.management_url());
         Ok(Self {
             issuer: DevIssuer::open(folder)?,
-            gateway: Connection::open(&gateway, &key(GATEWAY_KEY)?).await?,
-            management: Connection::open(&management, &key(ADMINISTRATOR_KEY)?).await?,
+            gateway: Connection::open(&gateway, Some(&key(GATEWAY_KEY)?), trust).await?,
+            management: Connection::open(&management, Some(&key(ADMINISTRATOR_KEY)?), trust).await?,
             session: format!("demo-{}", uuid::Uuid::new_v4().simple()),
             signals: Vec::new(),
             revision: String::new(),

@@ -124,7 +124,7 @@ const TO_TRY: [&str; 7] = [
 
 /// Commands that work as they stand, in another terminal.
 pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told]) -> String {
-    let (decisions, management) = (running.decisions(), running.management());
+    let (decisions, management) = (running.decisions_url(), running.management_url());
     let last = told.last().map(|told| told.decision_id.as_str()).unwrap_or_default();
     let folder = folder.display();
     let program =
@@ -135,7 +135,7 @@ pub fn what_to_try(running: &Running, folder: &Path, config: &Path, told: &[Told
 The server stays up: decisions at {decisions}, management at {management}. Ctrl-C stops it. In another terminal:
 
   alias deodar='{program}'
-  export DEODAR_DATA_DIR={folder} DEODAR_SERVER=http://{decisions} DEODAR_MANAGEMENT=http://{management}
+  export DEODAR_DATA_DIR={folder} DEODAR_SERVER={decisions} DEODAR_MANAGEMENT={management}
 {commands}
 
 Edit a policy in {folder}/policies/ and ask again; or serve the same later: deodar serve --config {}

@@ -1,10 +1,12 @@
 //! Clients in SQLite.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::write::{Write, revision};
 use super::{EmbeddedStore, failed};
-use crate::model::{ChangeBody, Client, ClientId, Page, PageRequest, Revision, Timestamp};
+use crate::model::{CertificateName, ChangeBody, Client, ClientId, Page, PageRequest, Revision, Timestamp};
 use crate::store::cursor::{self, Cursor};
 use crate::store::{Clients, StoreError, body};
 
@@ -25,6 +27,7 @@ impl Clients for EmbeddedStore {
         if created.rows_affected() == 0 {
             return Err(StoreError::AlreadyExists { what: "client", name: client.id.to_string() });
         }
+        keep_certificates(&mut write, ACTION, client).await?;
         write.record(&ChangeBody::Client(client.clone())).await?;
         write.commit().await
     }
@@ -53,6 +56,38 @@ impl Clients for EmbeddedStore {
         Cursor::clients().page(rows?, page)
     }
 
+    async fn set_client_certificates(
+        &self,
+        id: &ClientId,
+        certificates: &BTreeSet<CertificateName>,
+    ) -> Result<Option<(Client, Revision)>, StoreError> {
+        const ACTION: &str = "set the certificates of a client";
+        let mut write = Write::begin(self, ACTION).await?;
+        let row: Option<(String,)> = sqlx::query_as("SELECT body FROM clients WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(write.connection())
+            .await
+            .map_err(failed(ACTION))?;
+        let Some((text,)) = row else { return Ok(None) };
+        let mut client: Client = body::decode("client", &text)?;
+        if !client.is_live() {
+            return Err(StoreError::Conflict { what: "client", name: id.to_string() });
+        }
+        if client.certificates == *certificates {
+            return Ok(Some((client, write.commit().await?)));
+        }
+        client.certificates.clone_from(certificates);
+        keep_certificates(&mut write, ACTION, &client).await?;
+        sqlx::query("UPDATE clients SET body = ? WHERE id = ?")
+            .bind(body::encode("client", &client)?)
+            .bind(id.as_str())
+            .execute(write.connection())
+            .await
+            .map_err(failed(ACTION))?;
+        write.record(&ChangeBody::Client(client.clone())).await?;
+        Ok(Some((client, write.commit().await?)))
+    }
+
     async fn revoke_client(
         &self,
         id: &ClientId,
@@ -71,6 +106,7 @@ impl Clients for EmbeddedStore {
             return Ok(Some((client, write.commit().await?)));
         }
         client.revoked_at = Some(at);
+        keep_certificates(&mut write, ACTION, &client).await?;
         sqlx::query("UPDATE clients SET revoked_at = ?, body = ? WHERE id = ?")
             .bind(at.micros())
             .bind(body::encode("client", &client)?)
@@ -93,4 +129,33 @@ impl Clients for EmbeddedStore {
         let clients: Result<_, _> = rows.iter().map(|(text,)| body::decode("client", text)).collect();
         Ok((clients?, revision))
     }
+}
+
+/// Keeps what the client's certificates are known by, in place of what they were known by before; nothing of one that is
+/// revoked.
+async fn keep_certificates(
+    write: &mut Write<'_>,
+    action: &'static str,
+    client: &Client,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM client_certificates WHERE client_id = ?")
+        .bind(client.id.as_str())
+        .execute(write.connection())
+        .await
+        .map_err(failed(action))?;
+    for name in client.certificates.iter().filter(|_| client.is_live()) {
+        let kept = sqlx::query(
+            "INSERT INTO client_certificates (name, client_id) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.to_string())
+        .bind(client.id.as_str())
+        .execute(write.connection())
+        .await
+        .map_err(failed(action))?;
+        if kept.rows_affected() == 0 {
+            let what = "a client with the certificate";
+            return Err(StoreError::AlreadyExists { what, name: name.to_string() });
+        }
+    }
+    Ok(())
 }

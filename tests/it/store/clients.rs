@@ -1,9 +1,11 @@
 //! Clients: kept for ever, revoked once, listed byte for byte.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deodar::model::{
-    ApiGrant, Assertion, ChangeBody, Client, Grants, PageRequest, Revision, Role, Timestamp,
+    ApiGrant, Assertion, CertificateName, ChangeBody, Client, Grants, KeyDigest, PageRequest, Revision, Role,
+    Timestamp,
 };
 use deodar::store::StoreError;
 
@@ -20,6 +22,8 @@ on_both_backends!(
     revoking_twice_keeps_the_first_moment_and_is_one_change,
     all_clients_come_with_the_revision_they_are_true_at,
     concurrent_creations_of_one_id_make_one_client,
+    a_certificate_names_one_live_client_at_a_time,
+    setting_certificates_replaces_them_and_the_same_again_is_no_change,
 );
 
 pub fn client(id: &str) -> Client {
@@ -34,7 +38,8 @@ pub fn client(id: &str) -> Client {
             explain: true,
             max_reuse: Duration::from_millis(1_500),
         },
-        key_sha256: [7; 32],
+        key_sha256: Some(KeyDigest([7; 32])),
+        certificates: [format!("dns:{id}.example.com").parse().unwrap()].into(),
         created_by: "root".parse().unwrap(),
         created_at: Timestamp::from_micros(1_795_341_600_000_001),
         revoked_at: None,
@@ -141,4 +146,48 @@ async fn concurrent_creations_of_one_id_make_one_client(test: TestStore) {
     let results = [results.0, results.1, results.2, results.3];
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
     assert_eq!(test.store.changes_after(Revision::default(), 9).await.unwrap().len(), 1);
+}
+
+fn names(names: &[&str]) -> BTreeSet<CertificateName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+async fn a_certificate_names_one_live_client_at_a_time(test: TestStore) {
+    let store = &test.store;
+    let (edge, heir) = ("edge".parse().unwrap(), "heir".parse().unwrap());
+    store.create_client(&client("edge")).await.unwrap();
+    let taken = Client { certificates: names(&["dns:edge.example.com"]), ..client("heir") };
+    let refused = store.create_client(&taken).await.unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::AlreadyExists { name, .. } if name == "dns:edge.example.com"),
+        "{refused:?}"
+    );
+    assert_eq!(store.get_client(&heir).await.unwrap(), None, "nothing is left of it");
+    store.create_client(&client("heir")).await.unwrap();
+    let refused = store.set_client_certificates(&heir, &taken.certificates).await.unwrap_err();
+    assert!(matches!(refused, StoreError::AlreadyExists { .. }));
+    assert_eq!(store.get_client(&heir).await.unwrap(), Some(client("heir")));
+
+    store.revoke_client(&edge, Timestamp::from_seconds(5)).await.unwrap();
+    let (changed, _) = store.set_client_certificates(&heir, &taken.certificates).await.unwrap().unwrap();
+    assert_eq!(changed, taken);
+    let refused = store.set_client_certificates(&edge, &names(&[])).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { .. }), "revoked for good");
+}
+
+async fn setting_certificates_replaces_them_and_the_same_again_is_no_change(test: TestStore) {
+    let store = &test.store;
+    let edge = "edge".parse().unwrap();
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let new = names(&["uri:spiffe://example.org/edge", &digest]);
+    assert_eq!(store.set_client_certificates(&edge, &new).await.unwrap(), None);
+    store.create_client(&client("edge")).await.unwrap();
+    let (changed, at) = store.set_client_certificates(&edge, &new).await.unwrap().unwrap();
+    assert_eq!(changed, Client { certificates: new.clone(), ..client("edge") });
+    let change = &store.changes_after(Revision::default(), 9).await.unwrap()[1];
+    assert_eq!((change.revision, &change.body), (at, &ChangeBody::Client(changed.clone())));
+    assert_eq!(store.set_client_certificates(&edge, &new).await.unwrap(), Some((changed, at)));
+    // The name that it had is free.
+    let other = Client { certificates: names(&["dns:edge.example.com"]), ..client("other") };
+    store.create_client(&other).await.unwrap();
 }

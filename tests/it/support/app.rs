@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deodar::api::client::Connection;
+use deodar::api::dial::Trust;
 use deodar::api::pb::manage as pb;
 use deodar::app::{ADMINISTRATOR_KEY, App, Config, Running, read_key};
 use deodar::model::{Clock, Secret, SystemClock};
@@ -68,7 +69,7 @@ impl TestApp {
 }
 
 pub async fn connect(address: std::net::SocketAddr, key: &Secret) -> Connection {
-    Connection::open(&format!("http://{address}"), key).await.unwrap()
+    Connection::open(&format!("http://{address}"), Some(key), &Trust::default()).await.unwrap()
 }
 
 pub fn repository() -> PathBuf {
@@ -139,7 +140,7 @@ async fn run(dir: &Path, database: Option<&TestDatabase>, more: &str) -> Running
 }
 
 pub async fn create_client(management: &Connection, client: pb::Client) -> Secret {
-    let request = pb::CreateClientRequest { client: Some(client) };
+    let request = pb::CreateClientRequest { client: Some(client), without_key: false };
     let created = management.clients().create_client(request).await.unwrap().into_inner();
     Secret::new(created.key)
 }
