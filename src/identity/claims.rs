@@ -50,7 +50,7 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
     check_required(claims, token.required)?;
     let missing = || IdentityRefusal::malformed("the claim `sub` is missing");
     let subject = fit("sub", registered.subject.as_deref().ok_or_else(missing)?, MAX_NAME_BYTES)?;
-    let client_id = first_name(claims, &issuer.claims.client_id)?;
+    let client_id = client_id(claims, issuer)?;
     let kind = token_kind(claims, issuer, &subject, client_id.as_deref())?;
     let principal_kind = match kind {
         TokenKind::User => PrincipalKind::User,
@@ -70,6 +70,11 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
         in_directory: Prepared::default(),
     };
     Ok(Known { principal, dropped })
+}
+
+/// The client that asked for the token.
+pub(super) fn client_id(claims: &Claims, issuer: &Issuer) -> Result<Option<String>, IdentityRefusal> {
+    first_name(claims, &issuer.claims.client_id)
 }
 
 /// What the token says of itself.

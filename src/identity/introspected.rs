@@ -44,7 +44,11 @@ fn accept(
     sha256: [u8; 32],
     now: Timestamp,
 ) -> Verdict {
-    let registered = Registered::read(members)?;
+    let mut registered = Registered::read(members)?;
+    if registered.subject.is_none() && settings.without_subject {
+        // Where no user has a part, RFC 9068 section 2.2 has the client be the subject of a JWT; RFC 7662 leaves it out.
+        registered.subject = claims::client_id(members, issuer)?;
+    }
     check_issuer(&registered, issuer)?;
     check_kind(members)?;
     let lifetime = lifetime(&registered, issuer)?;

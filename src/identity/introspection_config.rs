@@ -55,6 +55,11 @@ pub struct IntrospectionConfig {
     /// else.
     #[serde(default)]
     pub without_audience: bool,
+    /// Take an active token of which the answer names no subject (`sub`) for one of the client itself, `client_id`, as the client
+    /// credentials grant gives out. Only for an issuer that names the subject of every token that a user had a part in: a
+    /// user's token would count as his client's own. Needs `claims.workload.subject_is_client`.
+    #[serde(default)]
+    pub without_subject: bool,
     /// Claims an answer must hold besides `active`, `sub`, and `exp` or `iat`.
     #[serde(default)]
     pub required_claims: Vec<ClaimPath>,
@@ -91,6 +96,7 @@ impl IntrospectionConfig {
             min_retry: default_min_retry(),
             max_retry: default_max_retry(),
             without_audience: false,
+            without_subject: false,
             required_claims: Vec::new(),
         }
     }

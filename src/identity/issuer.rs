@@ -243,6 +243,13 @@ fn read_keys(config: &IssuerConfig, base_dir: &Path) -> Result<KeySource, Identi
 fn introspector(config: &IssuerConfig, base_dir: &Path) -> Result<Option<Arc<Introspector>>, IdentityError> {
     let Some(settings) = &config.introspection else { return Ok(None) };
     let failed = |problem| IdentityError::Settings { alias: config.alias.clone(), problem };
+    if settings.without_subject && !config.claims.workload.subject_is_client {
+        return Err(failed(
+            "`introspection.without_subject` needs `claims.workload.subject_is_client = true`: \
+             a client would be taken for a user"
+                .to_owned(),
+        ));
+    }
     Introspector::new(settings, base_dir).map(|made| Some(Arc::new(made))).map_err(failed)
 }
 

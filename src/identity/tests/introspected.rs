@@ -424,3 +424,22 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn a_token_without_a_subject_is_its_clients_own_where_the_settings_say_so() {
+    let without = answer(json!({ "sub": null }));
+    let refusal = judged_by(&opaque_settings(), &without).unwrap_err();
+    assert!(refusal.detail.contains("`sub` is missing"), "{}", refusal.detail);
+    let mut issuer = opaque_settings();
+    issuer.introspection.as_mut().unwrap().without_subject = true;
+    let principal = |changes| {
+        judged_by(&issuer.clone(), &answer(changes)).map(|(known, _)| known.principal.id.to_string())
+    };
+    assert_eq!(principal(json!({ "sub": null })).unwrap(), "Workload::corp/spa");
+    assert_eq!(principal(json!({})).unwrap(), "User::corp/alice");
+    assert!(principal(json!({ "sub": null, "client_id": null })).is_err());
+    assert!(principal(json!({ "sub": 7 })).is_err());
+    issuer.claims.workload.subject_is_client = false;
+    let problem = Issuer::build(&issuer, secret().path()).unwrap_err().to_string();
+    assert!(problem.contains("without_subject") && problem.contains("subject_is_client"), "{problem}");
+}
