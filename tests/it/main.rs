@@ -36,6 +36,8 @@ mod jose;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod oidc;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod principals;

@@ -4,6 +4,7 @@ pub mod app;
 pub mod case;
 pub mod certificate;
 pub mod issuer;
+pub mod oidc;
 pub mod pki;
 pub mod postgres;
 pub mod process;
