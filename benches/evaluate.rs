@@ -177,6 +177,8 @@ impl Sample {
 
     fn ask(&self, snapshot: &Snapshot, principal: &Principal) -> Reason {
         let call = CallInput {
+            actor: None,
+            peer: None,
             principal,
             located: &self.located,
             scopes_met: true,
@@ -213,6 +215,7 @@ fn alice(now: Timestamp) -> Result<Principal> {
         amr: ["pwd".to_owned()].into(),
         confirmation: Default::default(),
         sender_constrained: false,
+        actor: None,
         token_id: None,
         session_id: None,
         sha256: [0; 32],

@@ -92,7 +92,7 @@ impl MintRequest {
         let issued_at = self.issued_at.seconds();
         let client_id = match self.kind {
             TokenKind::User => DevIssuer::CLIENT.to_owned(),
-            TokenKind::Client => self.subject.clone(),
+            TokenKind::Client | TokenKind::Svid => self.subject.clone(),
         };
         let mut claims = Map::new();
         let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);

@@ -144,7 +144,12 @@ fn report(inspection: Inspection, now: Timestamp) -> TokenReport {
 }
 
 fn context(known: &Authenticated, now: Timestamp) -> Option<Value> {
-    known.principal.token.as_ref().map(|token| json!({ "token": view::token(token, now) }))
+    let token = known.principal.token.as_ref()?;
+    let mut context = json!({ "token": view::token(token, now) });
+    if let (Some(actor), Some(members)) = (&token.actor, context.as_object_mut()) {
+        members.insert("actor".to_owned(), json!({ "type": "api::Workload", "id": actor.id.id() }));
+    }
+    Some(context)
 }
 
 impl From<&IdentityRefusal> for Refusal {

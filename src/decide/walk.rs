@@ -6,6 +6,7 @@
 mod binding;
 mod challenge;
 mod conclude;
+mod others;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -42,9 +43,14 @@ pub(super) struct Walk<'a> {
     pub refusals: Vec<Refusal>,
     pub located: Option<Located>,
     pub principal: Option<Arc<Principal>>,
+    /// Who acts for the principal.
+    actor: Option<Arc<Principal>>,
+    /// The workload at the other end of the client's connection.
+    peer: Option<Arc<Principal>>,
     /// What is wrong with the proof of possession, for the challenge.
     proof_fault: Option<ProofFault>,
-    /// What was set aside on the way, for operators: roles that the issuer may not assert.
+    /// What was set aside on the way (roles that the issuer may not assert), and who else had a part in the call; for
+    /// operators.
     pub notes: Vec<String>,
     pub risk: Option<Risk>,
     rates: Rates,
@@ -76,6 +82,8 @@ impl<'a> Walk<'a> {
             refusals: Vec::new(),
             located: None,
             principal: None,
+            actor: None,
+            peer: None,
             proof_fault: None,
             notes: Vec::new(),
             risk: None,
@@ -192,6 +200,7 @@ impl<'a> Walk<'a> {
             self.refuse(Reason::CredentialInvalid(CredentialFault::WrongIssuer), detail);
         }
         self.take(principal);
+        self.meet_others();
     }
 
     fn take(&mut self, principal: Arc<Principal>) {
@@ -367,6 +376,8 @@ impl<'a> Walk<'a> {
         let unassessed = Risk::default();
         Some(snapshot.evaluate_call(&CallInput {
             principal,
+            actor: self.actor.as_deref(),
+            peer: self.peer.as_deref(),
             located,
             scopes_met: scopes_met(&located.endpoint, principal),
             risk: self.risk.as_ref().unwrap_or(&unassessed),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::actor;
 use super::binding;
 use super::claim_path::ClaimPath;
 use super::issuer::Issuer;
@@ -17,7 +18,7 @@ use super::refusal::{IdentityRefusal, excerpt};
 use crate::model::{Prepared, Principal, PrincipalId, PrincipalKind, Timestamp, TokenFacts, TokenKind};
 
 /// The longest subject, client, token and session id, role or group, in bytes (OpenID Connect Core section 2).
-const MAX_NAME_BYTES: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 /// The longest value of a tag, in bytes.
 const MAX_VALUE_BYTES: usize = 1_024;
 
@@ -54,7 +55,7 @@ pub(super) fn read(token: &Verified<'_>) -> Result<Known, IdentityRefusal> {
     let kind = token_kind(claims, issuer, &subject, client_id.as_deref())?;
     let principal_kind = match kind {
         TokenKind::User => PrincipalKind::User,
-        TokenKind::Client => PrincipalKind::Workload,
+        TokenKind::Client | TokenKind::Svid => PrincipalKind::Workload,
     };
     let mut dropped = Vec::new();
     let principal = Principal {
@@ -100,6 +101,7 @@ fn facts(
         confirmation,
         // True for whoever gets past `binding.rs`, and nobody else gets to see it.
         sender_constrained: confirmation.is_bound(),
+        actor: actor::read(claims, issuer)?,
         token_id: name(claims, "jti")?,
         session_id: name(claims, "sid")?,
         sha256: *sha256,
@@ -237,7 +239,7 @@ pub(super) fn names(claims: &Claims, path: &ClaimPath) -> Result<BTreeSet<String
 }
 
 /// Names go into entity ids, records and headers: not empty, bounded, no control characters.
-fn fit(claim: &str, value: &str, max_bytes: usize) -> Result<String, IdentityRefusal> {
+pub(super) fn fit(claim: &str, value: &str, max_bytes: usize) -> Result<String, IdentityRefusal> {
     if value.is_empty() || value.len() > max_bytes || value.chars().any(char::is_control) {
         let wanted = format!("1 to {max_bytes} bytes long, without control characters");
         return Err(wrong(claim, &wanted));

@@ -33,6 +33,8 @@ pub(super) struct Header {
     pub kid: Option<String>,
     /// The key that a proof brings along; a token that does is refused.
     pub jwk: Option<Value>,
+    /// The first member that is none of these, for tokens that may have no others.
+    pub other: Option<String>,
 }
 
 /// Whether the header may bring a key.
@@ -99,7 +101,8 @@ impl Header {
         }
         let algorithm = member(&members, "alg")?
             .ok_or_else(|| IdentityRefusal::malformed("the header names no algorithm"))?;
-        Ok(Self { algorithm, kind: member(&members, "typ")?, kid: member(&members, "kid")?, jwk })
+        let other = members.keys().find(|name| !["alg", "typ", "kid"].contains(&name.as_str())).cloned();
+        Ok(Self { algorithm, kind: member(&members, "typ")?, kid: member(&members, "kid")?, jwk, other })
     }
 }
 

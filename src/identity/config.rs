@@ -21,6 +21,7 @@ use super::introspection_config::IntrospectionConfig;
 use super::key_config::{Discovery, KeyFetchConfig};
 use super::revocation::RevocationConfig;
 use super::shared_key::SharedKeyConfig;
+use super::trust_domain::TrustDomainConfig;
 use crate::model::{IssuerAlias, duration};
 
 /// Settings of identity.
@@ -29,6 +30,8 @@ use crate::model::{IssuerAlias, duration};
 pub struct Config {
     /// The token issuers that are trusted; none means that no bearer token is believed.
     pub issuers: Vec<IssuerConfig>,
+    /// The SPIFFE trust domains whose workloads are believed, by their certificates and tokens.
+    pub trust_domains: Vec<TrustDomainConfig>,
     pub cache: CacheConfig,
     pub dpop: DpopConfig,
     pub certificates: CertificateConfig,
@@ -47,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             issuers: Vec::new(),
+            trust_domains: Vec::new(),
             cache: CacheConfig::default(),
             dpop: DpopConfig::default(),
             certificates: CertificateConfig::default(),
@@ -195,6 +199,8 @@ pub struct ClaimsConfig {
     pub overage: Overage,
     /// The most scopes of one token; one with more is refused.
     pub max_scopes: usize,
+    /// The most actors (`act`), one within another; a token with more is refused.
+    pub max_actors: usize,
     /// The tenant: a string.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<ClaimPath>,
@@ -220,10 +226,25 @@ impl Default for ClaimsConfig {
             max_groups: 256,
             overage: Overage::Refuse,
             max_scopes: 256,
+            max_actors: 8,
             tenant: None,
             client_id: vec![ClaimPath::top_level("client_id"), ClaimPath::top_level("azp")],
             tags: Vec::new(),
             workload: WorkloadRule::default(),
+        }
+    }
+}
+
+impl ClaimsConfig {
+    /// No claim says anything.
+    pub(super) fn nothing() -> Self {
+        Self {
+            scopes: Vec::new(),
+            roles: Vec::new(),
+            groups: Vec::new(),
+            client_id: Vec::new(),
+            workload: WorkloadRule { subject_is_client: false, ..WorkloadRule::default() },
+            ..Self::default()
         }
     }
 }

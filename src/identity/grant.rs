@@ -68,13 +68,16 @@ impl From<Grant> for GrantText {
     }
 }
 
-/// What one issuer may assert. Roles, groups and tenants beyond it are dropped and noted.
+/// What one issuer may assert. Roles, groups and tenants beyond it are dropped and noted; a token with an actor beyond it
+/// is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MayAssert {
     pub roles: Grant,
     pub groups: Grant,
     pub tenants: Grant,
+    /// Who may act for others (`act`, RFC 8693), by the actor's `sub`.
+    pub actors: Grant,
     /// The domains in which its principals count; only `default` unless said otherwise.
     pub domains: Grant,
 }
@@ -82,7 +85,13 @@ pub struct MayAssert {
 impl MayAssert {
     /// Everything; for an issuer whose key nobody else holds, such as the development issuer.
     pub const fn everything() -> Self {
-        Self { roles: Grant::All, groups: Grant::All, tenants: Grant::All, domains: Grant::All }
+        Self {
+            roles: Grant::All,
+            groups: Grant::All,
+            tenants: Grant::All,
+            actors: Grant::All,
+            domains: Grant::All,
+        }
     }
 }
 
@@ -93,6 +102,7 @@ impl Default for MayAssert {
             roles: Grant::default(),
             groups: Grant::default(),
             tenants: Grant::default(),
+            actors: Grant::default(),
             domains: Grant::Only(BTreeSet::from([domain])),
         }
     }

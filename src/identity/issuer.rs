@@ -21,6 +21,7 @@ use super::key_config::KeyFetchConfig;
 use super::key_source::KeySource;
 use super::remote_keys::{RemoteKeys, Source};
 use super::shared_key::SharedKey;
+use super::trust_domain::TrustDomainError;
 use crate::model::IssuerAlias;
 
 /// Why the configured issuers cannot be used.
@@ -32,6 +33,12 @@ pub enum IdentityError {
     Fetch(String),
     #[error("issuer `{alias}`: {problem}")]
     Settings { alias: IssuerAlias, problem: String },
+    #[error("trust domain `{alias}`")]
+    TrustDomain {
+        alias: IssuerAlias,
+        #[source]
+        source: TrustDomainError,
+    },
     #[error("cannot read the key set `{}` of issuer `{alias}`", path.display())]
     ReadKeys {
         alias: IssuerAlias,

@@ -4,9 +4,12 @@
 //! with its keys, given (`jwks.rs`) or fetched (`remote_keys.rs`), and read (`claims.rs`); what was verified is kept
 //! (`cache.rs`), unless it is revoked (`revocation.rs`), and completed with what the deployment itself knows
 //! (`directory.rs`). A token that is bound to its sender (`binding.rs`) needs proof of it each time: of a key (`dpop.rs`),
-//! of a certificate (`certificate.rs`). Also here: Deodar's own client keys, and signing for the development issuer.
+//! of a certificate (`certificate.rs`). Workloads of a SPIFFE trust domain (`trust_domain.rs`, `trust_bundle.rs`) prove
+//! themselves by a certificate (`svid.rs`) or a token (`jwt_svid.rs`). Also here: Deodar's own client keys, and signing for
+//! the development issuer.
 //! [`Identity::inspect`] shows the checks one by one (`checks.rs`). Transport is left to `api`.
 
+mod actor;
 mod algorithm;
 mod binding;
 mod cache;
@@ -32,6 +35,7 @@ mod json;
 mod jwk;
 mod jwks;
 mod jwt;
+mod jwt_svid;
 mod key_config;
 mod key_life;
 mod key_source;
@@ -48,10 +52,15 @@ mod schedule;
 mod shards;
 mod shared_key;
 mod sign;
+mod signer;
+mod spiffe_id;
+mod svid;
 mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trust_bundle;
+mod trust_domain;
 mod wanted;
 mod weight;
 
@@ -91,6 +100,8 @@ pub use revocation::{RevocationConfig, Revocations, Revoked};
 pub use shared_key::{MacAlgorithm, SharedKeyConfig};
 pub use sign::{SigningError, SigningKey};
 pub use target::Target;
+pub use trust_bundle::BundleError;
+pub use trust_domain::{TrustDomainConfig, TrustDomainError};
 pub use wanted::Wanted;
 
 use cache::TokenCache;
@@ -101,8 +112,13 @@ use dpop::{Binding, Proofs};
 use issuer::Issuer;
 use jwt::{Registered, Validity};
 use remote_keys::RemoteKeys;
+use signer::Signer;
+use trust_domain::TrustDomains;
 
-use crate::model::{Clock, Credential, CredentialFault, DomainId, IssuerAlias, Principal, Secret, Timestamp};
+use crate::model::{
+    CertificateChain, ClientCertificate, Clock, Credential, CredentialFault, DomainId, IssuerAlias,
+    Principal, Secret, Timestamp,
+};
 
 /// The trusted issuers, and the tokens verified so far. Built whole and replaced whole: a new set of issuers begins
 /// with an empty cache, so a key or a grant that is gone stops counting at once.
@@ -112,6 +128,7 @@ pub struct Identity {
     issuers: HashMap<String, Issuer>,
     /// The `iss` of the one whose tokens are no JWTs.
     opaque: Option<String>,
+    trust_domains: TrustDomains,
     cache: TokenCache,
     max_token_bytes: usize,
     proofs: Proofs,
@@ -159,6 +176,8 @@ impl Identity {
         if let Some(problem) = config.fetch.problem() {
             return Err(IdentityError::Fetch(problem));
         }
+        let taken = |alias: &IssuerAlias| issuers.values().any(|issuer| issuer.alias == *alias);
+        let trust_domains = TrustDomains::build(&config.trust_domains, base_dir, taken)?;
         if let Some(problem) = config.dpop.problem() {
             return Err(IdentityError::Proofs(problem));
         }
@@ -170,6 +189,7 @@ impl Identity {
         Ok(Self {
             issuers,
             opaque,
+            trust_domains,
             cache: TokenCache::new(&config.cache),
             max_token_bytes: config.max_token_bytes,
             proofs: proofs.ok_or(IdentityError::Proofs("the operating system gave no random bytes"))?,
@@ -201,16 +221,60 @@ impl Identity {
         self.certificates.check(presented.certificate)?;
         match presented.credential {
             Credential::None if presented.certificate.is_none() => Ok(self.anonymous.clone()),
-            Credential::None => {
-                let detail = "the client certificate proves nobody: no trust domain is configured";
-                Err(IdentityRefusal::new(CredentialFault::WrongIssuer, detail))
-            }
+            Credential::None => self.workload(presented.certificate, now),
             Credential::Bearer(token) => self.presented(token.expose(), None, presented, now),
             Credential::Dpop { token, proof } => {
                 self.presented(token.expose(), Some(proof.expose()), presented, now)
             }
             Credential::Asserted(id) => Ok(known(Principal::bare(id.clone()), Vec::new())),
             Credential::Malformed(why) => Err(IdentityRefusal::malformed(*why)),
+        }
+    }
+
+    /// The workload that the client's certificate names, where that is all there is.
+    fn workload(
+        &self,
+        certificate: &ClientCertificate,
+        now: Timestamp,
+    ) -> Result<Authenticated, IdentityRefusal> {
+        if self.trust_domains.is_empty() {
+            let detail = "the client certificate proves nobody: no trust domain is configured";
+            return Err(IdentityRefusal::new(CredentialFault::WrongIssuer, detail));
+        }
+        match certificate {
+            ClientCertificate::Chain(chain) => self.svid(chain, now),
+            ClientCertificate::Digest(_) => {
+                Err(IdentityRefusal::malformed("the digest of a certificate proves nobody"))
+            }
+            ClientCertificate::Malformed(why) => Err(IdentityRefusal::malformed(*why)),
+            ClientCertificate::None => Ok(self.anonymous.clone()),
+        }
+    }
+
+    /// What the certificate says, from the cache or verified now.
+    fn svid(&self, chain: &CertificateChain, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
+        let key = svid::cache_key(chain);
+        if let Some(answer) = self.cache.get(&key, now) {
+            return answer;
+        }
+        let verified = svid::verify(chain, &self.trust_domains, now)?;
+        let known = known(verified.principal, Vec::new());
+        self.cache.insert(key, known.clone(), (verified.lifetime, None));
+        Ok(known)
+    }
+
+    /// The workload at the other end of the client's connection, beside a credential that is another. `None` where the
+    /// certificate names nobody, or a workload of a trust domain that is not configured: a token may be bound to those too.
+    pub fn peer(
+        &self,
+        certificate: &ClientCertificate,
+        now: Timestamp,
+    ) -> Result<Option<Authenticated>, IdentityRefusal> {
+        match certificate {
+            ClientCertificate::Chain(chain) if svid::is_meant(chain, &self.trust_domains) => {
+                self.svid(chain, now).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -285,8 +349,10 @@ impl Identity {
         let compact = watch.step(Check::Form, Compact::parse(token))?;
         watch.header(&compact.header);
         let registered = watch.step(Check::ClaimTypes, Registered::read(&compact.claims))?;
-        let issuer = watch.step(Check::Issuer, self.issuer_of(&registered))?;
+        let signer = watch.step(Check::Issuer, self.signer_of(&registered))?;
+        let issuer = signer.rules();
         watch.issuer(issuer);
+        watch.step(Check::Form, signer.check_header(&compact))?;
         let validity = jwt::verify(&compact, &registered, issuer, now, watch)?;
         let claims = &compact.claims;
         let verified = Verified {
@@ -298,7 +364,8 @@ impl Identity {
             required: &issuer.required_claims,
             sha256,
         };
-        let read = watch.step(Check::Claims, claims::read(&verified))?;
+        let read = claims::read(&verified).and_then(|read| signer.name(read));
+        let read = watch.step(Check::Claims, read)?;
         Ok((known(read.principal, read.dropped), validity))
     }
 
@@ -322,6 +389,18 @@ impl Identity {
         Ok(())
     }
 
+    /// An issuer that is configured, or else the trust domain of the workload that is named.
+    fn signer_of<'a>(&'a self, registered: &'a Registered) -> Result<Signer<'a>, IdentityRefusal> {
+        let named = self.issuer_of(registered);
+        match named {
+            Ok(issuer) => Ok(Signer::Issuer(issuer)),
+            Err(stranger) => match jwt_svid::named(registered, &self.trust_domains) {
+                Some(workload) => workload.map(Signer::TrustDomain),
+                None => Err(stranger),
+            },
+        }
+    }
+
     /// The issuer is looked up, never derived: an `iss` that is not configured is a stranger, however it is spelt.
     fn issuer_of(&self, registered: &Registered) -> Result<&Issuer, IdentityRefusal> {
         let refuse = |detail: String| IdentityRefusal::new(CredentialFault::WrongIssuer, detail);
@@ -335,8 +414,19 @@ impl Identity {
     /// asserted by a PEP) is the concern of the PEP's own grants.
     pub fn counts_in(&self, principal: &Principal, domain: &DomainId) -> bool {
         let Some(token) = &principal.token else { return true };
-        let issuer = self.issuers.values().find(|issuer| issuer.alias == token.issuer);
-        issuer.is_some_and(|issuer| issuer.may_assert.domains.covers(domain.as_str()))
+        let mut rules = self.rules();
+        let rules = rules.find(|rules| rules.alias == token.issuer);
+        rules.is_some_and(|rules| rules.may_assert.domains.covers(domain.as_str()))
+    }
+
+    /// Those of every issuer and of every trust domain; no two have one alias.
+    fn rules(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.values().chain(self.trust_domains.iter().map(|domain| &domain.rules))
+    }
+
+    /// Whether an issuer or a trust domain has this alias.
+    pub fn knows(&self, alias: &str) -> bool {
+        self.rules().any(|rules| rules.alias.as_str() == alias)
     }
 
     /// Asks issuers what they have to say: for their keys now and again whenever it is due, and about tokens when one is to be
@@ -370,9 +460,9 @@ impl Identity {
         infos
     }
 
-    /// How long a token of any issuer can be valid, leeway included.
+    /// How long a token or certificate of any issuer can be valid, leeway included.
     pub fn longest_lifetime(&self) -> Duration {
-        self.issuers.values().map(|issuer| issuer.max_lifetime + 2 * issuer.leeway).max().unwrap_or_default()
+        self.rules().map(|rules| rules.max_lifetime + 2 * rules.leeway).max().unwrap_or_default()
     }
 
     /// The algorithms that a proof may use, as a challenge names them.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shards::Shards;
-use crate::model::{Principal, Revocation, RevocationId, RevocationTarget, Timestamp, duration};
+use crate::model::{Principal, PrincipalId, Revocation, RevocationId, RevocationTarget, Timestamp, duration};
 
 /// How long revocations are kept, and how long making one waits for the replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -132,6 +132,14 @@ impl Revocations {
         names.into_iter().flatten().find_map(|name| self.covering(name, token.issued_at))
     }
 
+    /// Whether what was issued at this moment to a principal of this name counts no longer; for one that is only named.
+    pub fn check_name(&self, name: &PrincipalId, issued_at: Timestamp) -> Option<Revoked> {
+        if self.is_empty() {
+            return None;
+        }
+        self.covering(Named::Principal(name.as_str()), issued_at)
+    }
+
     fn covering(&self, name: Named<'_>, issued_at: Timestamp) -> Option<Revoked> {
         if !self.seen.get(name.kind())?.load(Ordering::Acquire) {
             return None;
@@ -213,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{PrincipalId, TokenFacts, TokenKind, Undone};
+    use crate::model::{TokenFacts, TokenKind, Undone};
 
     const TARGETS: [&str; 6] = [
         "token:dev/j-1",
@@ -259,6 +267,7 @@ mod tests {
             acr: None,
             amr: BTreeSet::new(),
             sender_constrained: false,
+            actor: None,
             confirmation: Default::default(),
             token_id: Some("j-1".into()),
             session_id: Some("s-1".into()),

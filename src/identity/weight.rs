@@ -53,6 +53,7 @@ fn of_token(token: &TokenFacts) -> usize {
         + words(&token.audience)
         + words(&token.scopes)
         + words(&token.amr)
+        + token.actor.as_deref().map_or(0, |actor| size_of::<Principal>() + named(actor))
 }
 
 /// Roles or groups: here, and as ancestors of the entity.

@@ -173,7 +173,8 @@ fn scheme_of(name: &str, scheme: &SecurityScheme, scopes: &[String]) -> Result<S
     match scheme.kind.as_str() {
         "oauth2" | "openIdConnect" => Ok(Scheme::Token { scopes }),
         "http" if bearer => Ok(Scheme::Bearer { scopes }),
-        "http" | "apiKey" | "mutualTLS" => Ok(Scheme::Unverifiable { name: name.to_owned() }),
+        "mutualTLS" => Ok(Scheme::MutualTls),
+        "http" | "apiKey" => Ok(Scheme::Unverifiable { name: name.to_owned() }),
         other => {
             Err(format!("the security scheme `{name}` has the type `{other}`, which OpenAPI does not know"))
         }

@@ -21,12 +21,18 @@ fn holds(alternative: &SecurityAlternative, token: Option<&TokenFacts>) -> bool 
         Scheme::Token { scopes } | Scheme::Bearer { scopes } => {
             token.is_some_and(|token| covers(token, scopes))
         }
+        Scheme::MutualTls => token.is_some_and(proved_by_certificate),
         Scheme::Unverifiable { .. } => false,
     })
 }
 
 fn covers(token: &TokenFacts, scopes: &BTreeSet<String>) -> bool {
-    scopes.is_subset(&token.scopes)
+    !token.is_certificate() && scopes.is_subset(&token.scopes)
+}
+
+/// Nobody gets to see a bound token whose certificate was not shown.
+fn proved_by_certificate(token: &TokenFacts) -> bool {
+    token.sender_constrained && token.confirmation.x5t_s256.is_some()
 }
 
 #[cfg(test)]
@@ -89,6 +95,7 @@ mod tests {
             amr: BTreeSet::new(),
             confirmation: Default::default(),
             sender_constrained: false,
+            actor: None,
             token_id: None,
             session_id: None,
             sha256: [0; 32],
@@ -114,6 +121,24 @@ mod tests {
         assert!(met(security(), &holder(&["orders:read", "orders:export"])));
         assert!(met(security(), &holder(&["admin"])));
         assert!(!met(security(), &Principal::anonymous()));
+    }
+
+    #[test]
+    fn a_certificate_is_mutual_tls_and_no_token() {
+        let mutual = || either(vec![vec![Scheme::MutualTls]]);
+        let bearer = || either(vec![vec![Scheme::Bearer { scopes: set(&[]) }]]);
+        let with = |x5t_s256: Option<[u8; 32]>| {
+            let mut holder = holder(&[]);
+            let token = holder.token.as_mut().unwrap();
+            token.confirmation.x5t_s256 = x5t_s256;
+            token.sender_constrained = x5t_s256.is_some();
+            holder
+        };
+        // The digest of the holder's token is all zeros: the certificate stands for itself.
+        let (bound, certificate) = (with(Some([7; 32])), with(Some([0; 32])));
+        assert!(met(mutual(), &bound) && met(bearer(), &bound));
+        assert!(met(mutual(), &certificate) && !met(bearer(), &certificate));
+        assert!(!met(mutual(), &holder(&[])) && !met(mutual(), &Principal::anonymous()));
     }
 
     #[test]

@@ -119,8 +119,11 @@ impl Management {
     /// An alias that is not configured here is most likely a slip of the pen.
     fn doubts(&self, revocation: &Revocation) -> Vec<String> {
         let Some(alias) = revocation.target.issuer() else { return Vec::new() };
-        let known = self.identity.issuers().iter().any(|issuer| issuer.alias.as_str() == alias);
-        if known { Vec::new() } else { vec![format!("this replica knows no issuer `{alias}`")] }
+        if self.identity.knows(alias) {
+            Vec::new()
+        } else {
+            vec![format!("this replica knows no issuer or trust domain `{alias}`")]
+        }
     }
 
     async fn written(

@@ -79,7 +79,9 @@ pub enum Scheme {
     Token { scopes: BTreeSet<String> },
     /// `http` with scheme `bearer`: a verified token; scopes listed count as well (OpenAPI 3.1 role names).
     Bearer { scopes: BTreeSet<String> },
-    /// A scheme Deodar cannot verify (API keys, basic, mutual TLS): never met.
+    /// `mutualTLS`: a certificate that was proved, by itself or by a token that is bound to it.
+    MutualTls,
+    /// A scheme Deodar cannot verify (API keys, basic): never met.
     Unverifiable { name: String },
 }
 

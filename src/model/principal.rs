@@ -121,6 +121,8 @@ pub enum TokenKind {
     User,
     /// A client acting for itself (client credentials).
     Client,
+    /// A workload of a SPIFFE trust domain, by its certificate or its token.
+    Svid,
 }
 
 impl TokenKind {
@@ -128,6 +130,7 @@ impl TokenKind {
         match self {
             Self::User => "user",
             Self::Client => "client",
+            Self::Svid => "svid",
         }
     }
 }
@@ -150,6 +153,8 @@ pub struct TokenFacts {
     /// Whether the sender proved to hold it.
     // INVARIANT: identity hands a principal with a bound token out only after the proof of this very presentation.
     pub sender_constrained: bool,
+    /// Who acts for the principal, by the token's word (RFC 8693 section 4.1); nothing but the name is known.
+    pub actor: Option<Arc<Principal>>,
     /// `jti`.
     pub token_id: Option<String>,
     /// `sid`.
@@ -159,6 +164,11 @@ pub struct TokenFacts {
 }
 
 impl TokenFacts {
+    /// Whether it is no token at all but a certificate that proves who shows it.
+    pub fn is_certificate(&self) -> bool {
+        self.confirmation.x5t_s256 == Some(self.sha256)
+    }
+
     pub fn age(&self, now: Timestamp) -> Duration {
         now.since(self.issued_at)
     }

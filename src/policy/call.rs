@@ -18,7 +18,7 @@ use cedar_policy_core::extensions::Extensions;
 use super::candidates::CandidateSet;
 use super::condition::{Condition, Constants};
 use super::context::{context, request_value};
-use super::entities::{NAMES, Unbuildable, truth, values};
+use super::entities::{NAMES, Unbuildable, by_name, truth, values};
 use super::evaluate::{Evaluation, Standing, judge};
 use super::facts::{DeviceView, Facts};
 use super::prepared::{PreparedEndpoint, PreparedPrincipal, join};
@@ -32,6 +32,10 @@ use crate::model::{Located, Principal, Rates, Risk, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub struct CallInput<'a> {
     pub principal: &'a Principal,
+    /// Who acts for the principal.
+    pub actor: Option<&'a Principal>,
+    /// The workload at the other end of the client's connection.
+    pub peer: Option<&'a Principal>,
     pub located: &'a Located,
     /// One alternative of the declared `security` is fully held.
     pub scopes_met: bool,
@@ -70,7 +74,9 @@ impl Snapshot {
     ) -> Result<Evaluation, Unbuildable> {
         let principal = self.prepared_principal(call.principal);
         let candidates = self.candidates_for(&principal, endpoint);
-        let scene = Scene { call, facts: call.facts(&principal), principal: &principal, endpoint };
+        let others = self.others(call, candidates.reads);
+        let scene =
+            Scene { call, facts: call.facts(&principal), principal: &principal, others: &others, endpoint };
         // Made only when a candidate asks something that its program cannot tell.
         let request = OnceCell::new();
         let evaluator = OnceCell::new();
@@ -92,17 +98,33 @@ impl Snapshot {
     }
 }
 
+/// The workloads that have a part in a call and are read, each by its attribute of the context.
+pub(super) type Others = [Option<(&'static str, Arc<PreparedPrincipal>)>; 2];
+
+impl Snapshot {
+    /// One name is one entity, whichever of them is read: an actor that is at the other end too is what was proved there.
+    fn others(&self, call: &CallInput<'_>, reads: Reads) -> Others {
+        let proved = |actor: &Principal| call.peer.filter(|peer| peer.id == actor.id);
+        let actor = call.actor.map(|actor| proved(actor).unwrap_or(actor));
+        [("peer", Fact::Peer, call.peer), ("actor", Fact::Actor, actor)].map(|(name, fact, other)| {
+            let other = other.filter(|_| reads.has(fact))?;
+            Some((name, self.prepared_principal(other)))
+        })
+    }
+}
+
 impl<'a> Scene<'a> {
     /// The request as Cedar sees it, with the entities that are read.
     fn request(&self, candidates: &CandidateSet) -> Result<(Request, Cow<'a, Entities>), Unbuildable> {
-        let context = self.call.context(&self.facts, candidates)?;
+        let context = self.call.context(&self.facts, self.others, candidates)?;
         let request = Request::new_unchecked(
             self.principal.uid.clone(),
             self.endpoint.action.clone(),
             self.endpoint.uid.clone(),
             Some(context),
         );
-        Ok((request, self.call.entities(self.principal, self.endpoint, candidates.reads)?))
+        let people = People { principal: self.principal, others: self.others };
+        Ok((request, self.call.entities(&people, self.endpoint, candidates.reads)?))
     }
 }
 
@@ -129,7 +151,12 @@ impl CallInput<'_> {
 
     /// The part of `api::Call` that the candidates can read. It is not checked against the schema: it is built from
     /// types that the schema was written for, which a property test shows.
-    fn context(&self, facts: &Facts<'_>, candidates: &CandidateSet) -> Result<Context, Unbuildable> {
+    fn context(
+        &self,
+        facts: &Facts<'_>,
+        others: &Others,
+        candidates: &CandidateSet,
+    ) -> Result<Context, Unbuildable> {
         let reads = candidates.reads;
         let scopes_met = reads.has(Fact::ScopesMet).then(|| ("scopes_met", truth(self.scopes_met)));
         let request = if reads.has(Fact::Request) {
@@ -142,29 +169,30 @@ impl CallInput<'_> {
             Constants::Absent => &[],
         };
         let constants = constants.iter().map(|constant| (constant.name.as_ref(), constant.value.clone()));
-        let own = scopes_met.into_iter().chain(request);
+        let named = |(name, other): &(&'static str, Arc<PreparedPrincipal>)| (*name, by_name(&other.entity));
+        let others = others.iter().flatten().map(named);
+        let own = scopes_met.into_iter().chain(request).chain(others);
         // The names of constants live as long as the candidates, all others for ever.
         let attributes =
             facts.attributes(&Filled::ALL, reads).map(|(name, value)| -> (&str, Value) { (name, value) });
         Ok(context(attributes.chain(own).chain(constants)))
     }
 
-    /// Of the few entities that a level-1 policy can reach, those that are read: principal, endpoint, action and
-    /// the bags of values.
+    /// Of the few entities that a level-1 policy can reach, those that are read: principal, actor, peer, endpoint, action
+    /// and the bags of values.
     fn entities<'e>(
         &self,
-        principal: &PreparedPrincipal,
+        people: &People<'_>,
         endpoint: &'e PreparedEndpoint,
         reads: Reads,
     ) -> Result<Cow<'e, Entities>, Unbuildable> {
-        let principal = reads.has(Fact::PrincipalEntity).then(|| Arc::clone(&principal.entity));
+        let people = people.entities(reads);
         let bags = reads.has_any(&[Fact::PathParams, Fact::QueryParams, Fact::Headers, Fact::Metadata]);
-        if principal.is_none() && !bags {
+        if people.is_empty() && !bags {
             return Ok(Cow::Borrowed(&endpoint.entities));
         }
         let bags = bags.then(|| self.bags(reads));
-        join(endpoint.entities.clone(), principal.into_iter().chain(bags.into_iter().flatten()))
-            .map(Cow::Owned)
+        join(endpoint.entities.clone(), people.into_iter().chain(bags.into_iter().flatten())).map(Cow::Owned)
     }
 
     fn bags(&self, reads: Reads) -> impl Iterator<Item = Arc<Entity>> {
@@ -180,6 +208,29 @@ impl CallInput<'_> {
         let headers = reads.has(Fact::Headers).then(|| values(&NAMES.headers, pairs(self.headers)));
         let metadata = reads.has(Fact::Metadata).then(|| values(&NAMES.metadata, metadata()));
         [path_params, query_params, headers, metadata].into_iter().flatten().map(Arc::new)
+    }
+}
+
+/// All who have a part in a call.
+struct People<'a> {
+    principal: &'a PreparedPrincipal,
+    others: &'a Others,
+}
+
+impl People<'_> {
+    /// Each once, of those that are read: who is calling may be at the other end too, and is known best as the principal.
+    fn entities(&self, reads: Reads) -> Vec<Arc<Entity>> {
+        let principal = reads.has(Fact::PrincipalEntity).then_some(&self.principal.entity);
+        let others = self.others.iter().flatten().map(|(_, other)| &other.entity);
+        let own = |entity: &&Arc<Entity>| entity.uid() == self.principal.entity.uid();
+        let others = others.map(|entity| if own(&entity) { &self.principal.entity } else { entity });
+        let mut entities: Vec<Arc<Entity>> = Vec::new();
+        for entity in principal.into_iter().chain(others) {
+            if !entities.iter().any(|known| known.uid() == entity.uid()) {
+                entities.push(Arc::clone(entity));
+            }
+        }
+        entities
     }
 }
 

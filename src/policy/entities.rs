@@ -96,6 +96,11 @@ pub(super) fn reference(kind: &EntityType, id: &str) -> Value {
     Value::new(Literal::from(uid(kind, id)), None)
 }
 
+/// An entity as a value: its name.
+pub(super) fn by_name(entity: &Entity) -> Value {
+    Value::new(Literal::from(entity.uid().clone()), None)
+}
+
 pub(super) fn set<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
     Value::set_of_lits(values.into_iter().map(Literal::from), None)
 }

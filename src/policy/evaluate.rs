@@ -68,9 +68,9 @@ pub(super) struct Standing<'a> {
 }
 
 impl Standing<'_> {
-    /// A person can authenticate again; a client that acts for itself cannot.
+    /// A person can authenticate again; a client that acts for itself cannot, nor can a workload.
     fn can_step_up(&self) -> bool {
-        self.token.is_some_and(|token| token.kind != TokenKind::Client)
+        self.token.is_some_and(|token| token.kind == TokenKind::User)
     }
 
     /// The scopes of the first declared alternative that a token can meet.
@@ -85,7 +85,7 @@ fn scopes_of(alternative: &SecurityAlternative) -> Option<Vec<String>> {
     for scheme in &alternative.schemes {
         match scheme {
             Scheme::Token { scopes } | Scheme::Bearer { scopes } => wanted.extend(scopes.iter().cloned()),
-            Scheme::Unverifiable { .. } => return None,
+            Scheme::MutualTls | Scheme::Unverifiable { .. } => return None,
         }
     }
     Some(wanted)

@@ -14,7 +14,7 @@ use cedar_policy_core::ast::{
     BinaryOp, EntityType, EntityUID, Expr, ExprKind, Literal, Pattern, UnaryOp, Var,
 };
 
-use super::call::CallInput;
+use super::call::{CallInput, Others};
 use super::facts::{Datum, Facts, Which, Who};
 use super::prepared::{PreparedEndpoint, PreparedPrincipal};
 use super::reads::{Fact, Place, place};
@@ -26,6 +26,8 @@ pub(super) struct Scene<'a> {
     pub call: &'a CallInput<'a>,
     pub facts: Facts<'a>,
     pub principal: &'a PreparedPrincipal,
+    /// Those of actor and peer that are read.
+    pub others: &'a Others,
     pub endpoint: &'a PreparedEndpoint,
 }
 
@@ -58,6 +60,10 @@ enum Truth {
     Read(Leaf),
     /// `context has token`.
     HasToken,
+    /// `context has peer`.
+    HasPeer,
+    /// `context has actor`.
+    HasActor,
     /// `context.request has ip`.
     HasAddress,
     /// The attribute that holds the field is there for sure, or is the token.
@@ -116,6 +122,8 @@ impl Truth {
         let resource = || named(&Which::ALL, attribute).map(Leaf::Resource);
         let leaf = match (of.expr_kind(), place(of)) {
             (_, Place::Context) if attribute == "token" => return Self::HasToken,
+            (_, Place::Context) if attribute == "peer" => return Self::HasPeer,
+            (_, Place::Context) if attribute == "actor" => return Self::HasActor,
             (_, Place::Attribute(outer)) => Fact::of_field(outer, attribute).map(Leaf::Context),
             (ExprKind::Var(Var::Principal), _) => principal(),
             (ExprKind::Var(Var::Resource), _) => resource(),
@@ -190,6 +198,8 @@ impl Truth {
                 _ => None,
             },
             Self::HasToken => Some(scene.facts.token.is_some()),
+            Self::HasPeer => Some(scene.call.peer.is_some()),
+            Self::HasActor => Some(scene.call.actor.is_some()),
             Self::HasAddress => Some(scene.call.source_ip.is_some()),
             Self::Has(leaf) => {
                 let of_token = matches!(leaf, Leaf::Context(fact) if fact.is_of_token());

@@ -53,6 +53,10 @@ pub(super) enum Fact {
     TimeEpoch,
     TimeHour,
     TimeWeekday,
+    /// The workload at the other end of the client's connection.
+    Peer,
+    /// Who acts for the principal.
+    Actor,
     PrincipalEntity,
     ActionEntity,
     ResourceEntity,
@@ -61,7 +65,7 @@ pub(super) enum Fact {
 }
 
 /// The attributes of the context that Deodar fills in, with their fields. Without a field: the attribute itself.
-const CONTEXT: [(&str, &str, Fact); 44] = [
+const CONTEXT: [(&str, &str, Fact); 46] = [
     ("scopes_met", "", Fact::ScopesMet),
     ("token", "", Fact::Token),
     ("token", "issuer", Fact::TokenIssuer),
@@ -106,6 +110,8 @@ const CONTEXT: [(&str, &str, Fact); 44] = [
     ("time", "epoch_ms", Fact::TimeEpoch),
     ("time", "hour", Fact::TimeHour),
     ("time", "weekday", Fact::TimeWeekday),
+    ("peer", "", Fact::Peer),
+    ("actor", "", Fact::Actor),
 ];
 
 impl Fact {
@@ -323,9 +329,28 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_known_leaves_no_room_for_constants() {
-        for condition in ["context has peer", "context has \"ip(\\\"::1\\\")\"", "context[\"x\"] == 1"] {
+        for condition in ["context has object", "context has \"ip(\\\"::1\\\")\"", "context[\"x\"] == 1"] {
             assert_eq!(reads(condition), facts(&[Fact::WholeContext]), "{condition}");
         }
+    }
+
+    #[test]
+    fn whatever_is_read_of_another_workload_needs_it_whole() {
+        for condition in [
+            "context has peer",
+            "context.peer.subject == \"x\"",
+            "context has peer.subject",
+            "context.peer has tenant",
+            "context.peer in api::Role::\"x\"",
+            "context.peer == api::Workload::\"prod/web\"",
+            "context.peer is api::Workload",
+            "context.peer.hasTag(\"dir:team\")",
+            "[context.peer].contains(api::Workload::\"prod/web\")",
+        ] {
+            assert_eq!(reads(condition), facts(&[Fact::Peer]), "{condition}");
+        }
+        assert_eq!(reads("context.actor == context.peer"), facts(&[Fact::Peer, Fact::Actor]));
+        assert_eq!(reads("principal == context.actor"), facts(&[Fact::Actor]));
     }
 
     #[test]

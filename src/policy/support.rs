@@ -81,6 +81,7 @@ pub fn token(kind: TokenKind) -> TokenFacts {
         amr: [].into(),
         confirmation: Default::default(),
         sender_constrained: false,
+        actor: None,
         token_id: None,
         session_id: None,
         sha256: [0; 32],
@@ -102,6 +103,8 @@ type Words = &'static [(&'static str, &'static str)];
 pub struct Call {
     pub anonymous: bool,
     pub token: Option<TokenKind>,
+    pub actor: Option<Principal>,
+    pub peer: Option<Principal>,
     pub api: &'static str,
     pub method: &'static str,
     pub action: Option<&'static str>,
@@ -121,6 +124,8 @@ impl Default for Call {
         Self {
             anonymous: false,
             token: Some(TokenKind::User),
+            actor: None,
+            peer: None,
             api: "orders",
             method: "GET",
             action: None,
@@ -185,6 +190,8 @@ impl Call {
         }
         snapshot.evaluate_call(&CallInput {
             principal: &principal,
+            actor: self.actor.as_ref(),
+            peer: self.peer.as_ref(),
             located: &self.located(),
             scopes_met: self.scopes_met,
             risk: &risk(self.level),

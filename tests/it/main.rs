@@ -4,6 +4,8 @@
 //! a database, another program. The `cfg` is for clippy, which then knows that helpers here are test code as well.
 
 #[cfg(test)]
+mod actors;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod attacks;

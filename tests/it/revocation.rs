@@ -126,7 +126,7 @@ async fn the_record_names_the_revocation_and_a_strange_issuer_is_warned_of() {
     let app = TestApp::start(Backend::Sqlite).await;
     let (gateway, admin) = (app.decisions(&app.gateway_key).await, app.management().await);
     let warned = revoke(&admin, "session:dve/s-1").await.warnings;
-    assert_eq!(warned, ["this replica knows no issuer `dve`"]);
+    assert_eq!(warned, ["this replica knows no issuer or trust domain `dve`"]);
     let made = revoke(&admin, "session:dev/s-alice").await;
     let id = made.revocation.unwrap().revocation_id;
     let token = mint("alice", 10, app.dir.path());

@@ -21,6 +21,7 @@ use crate::policy::support::{noon, snapshot};
 #[derive(Clone, Debug)]
 struct Sample {
     principal: Principal,
+    others: [Option<Principal>; 2],
     located: Located,
     risk: Risk,
     rates: Rates,
@@ -37,6 +38,8 @@ impl Sample {
         let (known, id, compliant, posture_age_s) = &self.device;
         CallInput {
             principal: &self.principal,
+            actor: self.others[0].as_ref(),
+            peer: self.others[1].as_ref(),
             located: &self.located,
             scopes_met: self.flags.0,
             risk: &self.risk,
@@ -82,7 +85,7 @@ fn moment() -> impl Strategy<Value = Timestamp> {
 }
 
 fn token() -> impl Strategy<Value = TokenFacts> {
-    let kind = select(vec![TokenKind::User, TokenKind::Client]);
+    let kind = select(vec![TokenKind::User, TokenKind::Client, TokenKind::Svid]);
     let times = (moment(), moment(), option::of(moment()));
     let texts = (option::of(word()), option::of(word()), words(), words(), words());
     (kind, times, texts, any::<bool>()).prop_map(|(kind, times, texts, sender_constrained)| {
@@ -101,6 +104,7 @@ fn token() -> impl Strategy<Value = TokenFacts> {
             amr,
             confirmation: Default::default(),
             sender_constrained,
+            actor: None,
             token_id: None,
             session_id: None,
             sha256: [0; 32],
@@ -119,6 +123,16 @@ fn principal() -> impl Strategy<Value = Principal> {
         groups,
         tags,
         token,
+        ..Principal::bare(id.parse().unwrap())
+    })
+}
+
+/// Two names, one of them a principal's too, so that who is calling may also act or be at the other end.
+fn workload() -> impl Strategy<Value = Principal> {
+    let id = select(vec!["Workload::dev/robot", "Workload::prod/web"]);
+    (id, option::of(word()), words()).prop_map(|(id, tenant, roles)| Principal {
+        tenant,
+        roles,
         ..Principal::bare(id.parse().unwrap())
     })
 }
@@ -195,9 +209,11 @@ fn sample() -> impl Strategy<Value = Sample> {
     let metadata = proptest::collection::btree_map(word(), proptest::collection::vec(word(), 0..3), 0..3);
     let call = (device, option::of(any::<IpAddr>()), pairs_of_words(), metadata);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (principal(), located(), (risk(), rates()), call, flags, moment()).prop_map(
-        |(principal, located, (risk, rates), (device, ip, headers, metadata), flags, now)| Sample {
+    let people = (principal(), [option::of(workload()), option::of(workload())]);
+    (people, located(), (risk(), rates()), call, flags, moment()).prop_map(
+        |((principal, others), located, (risk, rates), (device, ip, headers, metadata), flags, now)| Sample {
             principal,
+            others,
             located,
             risk,
             rates,
@@ -218,7 +234,9 @@ fn whole(snapshot: &Snapshot, sample: &Sample) -> Result<(Request, Entities), St
     let principal = snapshot.prepared_principal(call.principal);
     let endpoint = snapshot.prepared_endpoint(&call.located.endpoint);
     let endpoint = endpoint.as_ref().as_ref().map_err(ToString::to_string)?;
-    let context = call.context(&call.facts(&principal), &everything).map_err(|why| why.to_string())?;
+    let others = snapshot.others(&call, Reads::ALL);
+    let context = call.context(&call.facts(&principal), &others, &everything);
+    let context = context.map_err(|why| why.to_string())?;
     let uid = |entry: &cedar_policy_core::ast::EntityUIDEntry| entry.uid().unwrap().clone().into();
     let request = Request::new(
         uid(&principal.uid),
@@ -227,17 +245,26 @@ fn whole(snapshot: &Snapshot, sample: &Sample) -> Result<(Request, Entities), St
         context.into(),
         Some(&snapshot.schema),
     );
-    let entities = call.entities(&principal, endpoint, Reads::ALL).map_err(|why| why.to_string())?;
+    let people = People { principal: &principal, others: &others };
+    let entities = call.entities(&people, endpoint, Reads::ALL).map_err(|why| why.to_string())?;
     let entities = entities.iter().cloned().map(Entity::from);
     let entities = Entities::from_entities(entities, Some(&snapshot.schema));
     Ok((request.map_err(|why| why.to_string())?, entities.map_err(|why| format!("{why:?}"))?))
 }
 
 /// Conditions over the whole vocabulary. Of those about long products some fail, for some calls.
-const ATOMS: [&str; 64] = [
+const ATOMS: [&str; 72] = [
     "context.scopes_met",
     "context has token",
     "context has peer || context has actor || context has object",
+    "context has peer && context.peer == api::Workload::\"prod/web\"",
+    "context has peer && context.peer.subject == \"web\" && context.peer has tenant",
+    "context has peer.tenant && context.peer.tenant == \"a\"",
+    "context has peer && context.peer in api::Role::\"clerk\"",
+    "context has actor && context.actor == api::Workload::\"dev/robot\"",
+    "context has actor && context.actor in [api::Role::\"clerk\", api::Role::\"a\"]",
+    "context has actor && context has peer && context.actor == context.peer",
+    "context has actor && !(context.actor.issuer == \"dev\")",
     "context has token && context.token.issuer == \"dev\"",
     "context has token && context.token.kind == api::TokenKind::\"client\"",
     "context has token && context.token has client_id && context.token.client_id like \"a*\"",

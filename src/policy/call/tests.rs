@@ -1,6 +1,6 @@
 //! Calls as policies see them, attribute by attribute.
 
-use crate::model::{EndpointState, Reason, TokenKind};
+use crate::model::{EndpointState, Principal, Reason, TokenKind};
 use crate::policy::support::{Call, bundle, snapshot, snapshot_of};
 
 fn reason(call: &Call, policies: &str) -> Reason {
@@ -73,6 +73,43 @@ fn everything_in_the_vocabulary_can_be_read() {
         assert!(permits_when(&call, condition), "{condition}");
         assert!(!permits_when(&call, &format!("!({condition})")), "{condition}");
     }
+}
+
+#[test]
+fn actor_and_peer_are_workloads_of_their_own() {
+    let workload = |id: &str, role: &str| {
+        let mut workload = Principal::bare(id.parse().unwrap());
+        workload.roles.insert(role.to_owned());
+        Some(workload)
+    };
+    let call = Call {
+        actor: workload("Workload::dev/agent", "assistant"),
+        peer: workload("Workload::prod/web", "frontend"),
+        ..Call::default()
+    };
+    for condition in [
+        "context has actor && context has peer",
+        "context has actor && context.actor == api::Workload::\"dev/agent\" && context.actor is api::Workload",
+        "context has actor && context.actor.issuer == \"dev\" && context.actor.subject == \"agent\" && context.actor.active",
+        "context has actor && context.actor in api::Role::\"assistant\"",
+        "context has peer && context.peer == api::Workload::\"prod/web\"",
+        "context has peer && context.peer.issuer == \"prod\" && context.peer in api::Role::\"frontend\"",
+        "context has peer.subject && context.peer.subject == \"web\"",
+        "context has actor && context has peer && context.actor != context.peer",
+        "principal == api::User::\"dev/alice\" && principal.active && principal in api::Role::\"clerk\"",
+    ] {
+        assert!(permits_when(&call, condition), "{condition}");
+        assert!(!permits_when(&call, &format!("!({condition})")), "{condition}");
+    }
+    assert!(!permits_when(&Call::default(), "context has actor || context has peer"));
+}
+
+#[test]
+fn who_is_calling_may_be_the_peer_too() {
+    let call = Call { peer: Some(crate::policy::support::alice()), ..Call::default() };
+    let both = "@id(\"p\") permit(principal, action, resource is api::Endpoint)
+        when { context has peer && context.peer in api::Role::\"clerk\" && principal in api::Role::\"clerk\" };";
+    assert_eq!(reason(&call, both), Reason::Allowed);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use cedar_policy::EntityUid;
 
 use super::format::{
     Case, DeviceWords, EndpointWords, KindWord, PrincipalWords, QuestionWords, RateWords, RatesWords,
-    RiskWords, StateWord, TokenWord, TokenWords,
+    RiskWords, StateWord, TokenWord, TokenWords, WorkloadWords,
 };
 use crate::model::{
     Api, ApiId, ApiMode, CedarQuestion, DomainId, Endpoint, EndpointId, EndpointState, EntityRef,
@@ -42,6 +42,16 @@ pub(super) fn principal(words: Option<&PrincipalWords>, now: Timestamp) -> Built
     })
 }
 
+pub(super) fn workload(words: Option<&WorkloadWords>) -> Built<Option<Principal>> {
+    let Some(words) = words else { return Ok(None) };
+    Ok(Some(Principal {
+        roles: words.roles.clone(),
+        groups: words.groups.clone(),
+        tags: words.tags.clone(),
+        ..Principal::bare(parse(&format!("Workload::{}", words.id))?)
+    }))
+}
+
 fn token(words: &TokenWords, id: &PrincipalId, now: Timestamp) -> Built<TokenFacts> {
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     let issuer: IssuerAlias = parse(id.parts().0)?;
@@ -51,6 +61,7 @@ fn token(words: &TokenWords, id: &PrincipalId, now: Timestamp) -> Built<TokenFac
         kind: match words.kind {
             TokenWord::User => TokenKind::User,
             TokenWord::Client => TokenKind::Client,
+            TokenWord::Svid => TokenKind::Svid,
         },
         client_id: words.client_id.clone(),
         audience: words.audience.clone(),
@@ -62,6 +73,7 @@ fn token(words: &TokenWords, id: &PrincipalId, now: Timestamp) -> Built<TokenFac
         amr: words.amr.clone(),
         confirmation: Default::default(),
         sender_constrained: words.sender_constrained,
+        actor: None,
         token_id: None,
         session_id: None,
         sha256: [0; 32],

@@ -25,6 +25,10 @@ pub(super) struct Case {
     pub principal: Option<PrincipalWords>,
     pub endpoint: Option<EndpointWords>,
     pub question: Option<QuestionWords>,
+    /// Who acts for the principal; left out: nobody.
+    pub actor: Option<WorkloadWords>,
+    /// The workload at the other end of the client's connection; left out: nobody that is known.
+    pub peer: Option<WorkloadWords>,
     /// Left out: true for a declared endpoint, false for any other.
     pub scopes_met: Option<bool>,
     #[serde(default)]
@@ -93,12 +97,27 @@ pub(super) struct PrincipalWords {
     pub token: Option<TokenWords>,
 }
 
+/// A workload that has a part in the call and is not the principal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorkloadWords {
+    /// `<issuer alias>/<subject>`.
+    pub id: String,
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, BTreeSet<String>>,
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TokenWord {
     #[default]
     User,
     Client,
+    Svid,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -156,6 +156,8 @@ fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Evaluation, String> {
     match (&case.endpoint, &case.question) {
         (Some(endpoint), None) => Ok(snapshot.evaluate_call(&CallInput {
             principal: &principal,
+            actor: build::workload(case.actor.as_ref())?.as_ref(),
+            peer: build::workload(case.peer.as_ref())?.as_ref(),
             located: &build::located(endpoint)?,
             scopes_met: build::scopes_met(case, endpoint),
             risk: &risk,

@@ -2,10 +2,11 @@
 
 use cedar_policy_core::ast::{Entity, Expr, ExprKind, Var};
 
+use super::super::entities::NAMES;
 use super::super::facts::{Datum, Which, Who};
 use super::super::reads::{Fact, Place, place};
 use super::Scene;
-use crate::model::Rate;
+use crate::model::{Principal, PrincipalKind, Rate};
 
 /// A place that one fact is read from.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,8 @@ impl Leaf {
             Self::Context(Fact::ScopesMet) => Some(Datum::Truth(scene.call.scopes_met)),
             Self::Context(Fact::Host) => Some(Datum::Text(&scene.call.located.host)),
             Self::Context(Fact::Secure) => Some(Datum::Truth(scene.call.secure)),
+            Self::Context(Fact::Peer) => scene.call.peer.and_then(name),
+            Self::Context(Fact::Actor) => scene.call.actor.and_then(name),
             Self::Context(fact) => scene.facts.datum(fact),
             Self::Rate(of, window) => match scene.facts.datum(of)? {
                 Datum::Rate(rate) => Some(Datum::Long(window(rate).into())),
@@ -46,6 +49,12 @@ impl Leaf {
             Self::Resource(which) => which.of(&scene.call.located.endpoint),
         }
     }
+}
+
+/// Peers and actors are workloads; one of another kind is for Cedar to judge.
+fn name(other: &Principal) -> Option<Datum<'_>> {
+    let workload = other.id.kind == PrincipalKind::Workload;
+    workload.then(|| Datum::Name(&NAMES.workload, other.id.id()))
 }
 
 pub(super) fn named<T: Copy>(table: &[(&str, T)], wanted: &str) -> Option<T> {

@@ -25,6 +25,9 @@ pub struct Case {
     pub authorization: Option<String>,
     #[serde(default)]
     pub asserted: Option<String>,
+    /// What the gateway has of the client's certificate: the value of `x-forwarded-client-cert`.
+    #[serde(default)]
+    pub xfcc: Option<String>,
     #[serde(default)]
     pub call: Option<Call>,
     #[serde(default)]
@@ -172,8 +175,13 @@ impl Case {
         let kind = token
             .or(self.bearer.clone().map(Kind::BearerToken))
             .or(self.authorization.clone().map(Kind::Authorization))
-            .or(self.asserted.clone().map(Kind::AssertedPrincipal))?;
-        Some(pb::Credential { kind: Some(kind), ..pb::Credential::default() })
+            .or(self.asserted.clone().map(Kind::AssertedPrincipal));
+        let client_certificate = self.xfcc.clone().map(|value| pb::ClientCertificate {
+            form: Some(pb::client_certificate::Form::Xfcc(value)),
+            ..pb::ClientCertificate::default()
+        });
+        let nothing = kind.is_none() && client_certificate.is_none();
+        (!nothing).then_some(pb::Credential { kind, client_certificate, ..pb::Credential::default() })
     }
 
     fn question(&self) -> Option<pb::Question> {

@@ -32,6 +32,8 @@ pub struct TokenSpec {
     /// A client acting for itself.
     #[serde(default)]
     pub workload: bool,
+    /// The claim `act`.
+    pub act: Option<Value>,
     pub spoil: Option<Spoil>,
 }
 
@@ -68,6 +70,9 @@ impl TokenSpec {
         request.auth_time = self.auth_ago_s.map(|ago| now.minus(Duration::from_secs(ago)));
         if let Some(audience) = &self.audience {
             request.audience = vec![audience.clone()];
+        }
+        if let Some(act) = &self.act {
+            request.extra.insert("act".into(), act.clone());
         }
         if let Some(Spoil::Issuer) = self.spoil {
             request.extra.insert("iss".into(), json!("https://stranger.example.com"));
