@@ -264,7 +264,7 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
         for point in measured.values()
         for one in point.results
         for kind in ("wrong", "overloaded", "failed")
-        if one["errors"][kind] and not (point.times and kind == "overloaded")
+        if one["errors"][kind] and not (point.times and by_overload(one["errors"], kind))
     ]
     figures = {
         "floor_rps": rate("floor"),
@@ -305,6 +305,11 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
         if figures[above] is not None and figures[below]:
             figures[name] = round(figures[above] / figures[below], 3)
     return figures | {"rounds": options.rounds, "most_other_cores": disturbance(), "errors": wrong}
+
+
+def by_overload(errors: dict, kind: str) -> bool:
+    """Whether these are what overload is to lead to: questions denied, or never asked because too many waited."""
+    return kind == "overloaded" or (kind == "failed" and (errors["first_failure"] or "").startswith("never asked"))
 
 
 def arguments() -> argparse.Namespace:
