@@ -39,6 +39,9 @@ def stacks(lines) -> Counter:
             command = line.strip()
         else:
             address, _, symbol = line.strip().partition(" ")
+            # Inlined frames have no path to tell them by; the last address ends the stack.
+            if symbol.endswith("(inlined)") or address == "f" * 16:
+                continue
             name = "kernel" if address.startswith("ffffffff") else plain(symbol)
             if not NOISE.match(name) and frames[-1:] != [name]:
                 frames.append(name)
