@@ -228,7 +228,11 @@ impl Introspector {
             }
             Err(Fault::Issuer(problem)) => self.health().fail(issuer, &self.settings, &problem, now),
             Err(Fault::Token(problem)) => {
-                self.health().note(issuer, &problem, now);
+                let mut health = self.health();
+                // It is there and answers, or this would be its own fault.
+                health.recover(issuer);
+                health.note(issuer, &problem, now);
+                drop(health);
                 let detail = format!("the issuer could not say what the token is: {problem}");
                 self.keep_answer(sha256, Err(IdentityRefusal::unavailable(detail)), asked_at);
             }

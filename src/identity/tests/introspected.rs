@@ -371,6 +371,19 @@ async fn an_issuer_that_fails_is_left_alone_for_a_while_and_a_token_that_it_fail
     assert_eq!(asking.reason("honest").await, Reason::Allowed, "what is known goes on counting");
 }
 
+/// The token that is tried after a pause may be the one that the issuer fails over; it answered all the same.
+#[tokio::test]
+async fn a_poisonous_token_after_a_pause_does_not_silence_the_issuer() {
+    let asking = Asking::start();
+    asking.oracle.set(Err(FetchError::TimedOut(Duration::from_secs(5))));
+    assert_eq!(asking.reason(OPAQUE).await, Reason::IssuerUnavailable);
+    asking.pass(1);
+    asking.oracle.set(said(500, &json!({})));
+    assert_eq!(asking.reason("poison").await, Reason::IssuerUnavailable);
+    asking.oracle.set(said(200, &answer(json!({}))));
+    assert_eq!(asking.reason("honest").await, Reason::Allowed);
+}
+
 /// What can happen to an opaque token.
 #[derive(Clone, Copy, Debug)]
 enum Event {
