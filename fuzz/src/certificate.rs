@@ -37,7 +37,9 @@ pub fn judge(data: &[u8]) -> Verdict {
     };
     let Some(message) = message(form, value) else { return Verdict::Refused };
     match client_certificate(Some(message)) {
-        ClientCertificate::None => panic!("a certificate came, and none was read"),
+        ClientCertificate::None | ClientCertificate::NotShown => {
+            panic!("a certificate came, and none was read")
+        }
         ClientCertificate::Malformed(why) => {
             assert!(!why.is_empty());
             Verdict::Refused

@@ -15,13 +15,13 @@ use crate::model::{CertificateChain, ClientCertificate};
 /// A part of a certificate, or why it cannot be read.
 type Read<T> = Result<T, &'static str>;
 
-/// What the gateway passed on.
-pub fn read(certificate: Option<pb::ClientCertificate>) -> ClientCertificate {
+/// What the gateway passed on, or `own`, the certificate of its connection, if it means that.
+pub fn read(certificate: Option<pb::ClientCertificate>, own: Option<&CertificateChain>) -> ClientCertificate {
     let Some(certificate) = certificate else { return ClientCertificate::None };
-    one(certificate).unwrap_or_else(ClientCertificate::Malformed)
+    one(certificate, own).unwrap_or_else(ClientCertificate::Malformed)
 }
 
-fn one(certificate: pb::ClientCertificate) -> Read<ClientCertificate> {
+fn one(certificate: pb::ClientCertificate, own: Option<&CertificateChain>) -> Read<ClientCertificate> {
     use pb::client_certificate::Form;
     let pb::ClientCertificate { form, chain, client_cert_chain } = certificate;
     let form = form.ok_or("the client certificate is empty")?;
@@ -36,6 +36,7 @@ fn one(certificate: pb::ClientCertificate) -> Read<ClientCertificate> {
         Form::Der(leaf) => of(leaf, chain),
         Form::Xfcc(value) => xfcc::read(&value),
         Form::ClientCert(value) => of(byte_sequence(&value)?, byte_sequences(&client_cert_chain)?),
+        Form::Own(_) => Ok(own.cloned().map_or(ClientCertificate::NotShown, ClientCertificate::Chain)),
     }
 }
 
@@ -43,7 +44,7 @@ fn of(leaf: Vec<u8>, above: Vec<Vec<u8>>) -> Read<ClientCertificate> {
     if leaf.is_empty() || above.iter().any(Vec::is_empty) {
         return Err("the client certificate is empty");
     }
-    Ok(ClientCertificate::Chain(CertificateChain { leaf, above }))
+    Ok(ClientCertificate::Chain(CertificateChain::forwarded(leaf, above)))
 }
 
 /// The value of `Client-Cert` (RFC 9440 section 2.2): one byte sequence, without parameters. A header that came twice was
@@ -71,15 +72,32 @@ mod tests {
 
     fn chain(leaf: &[u8], above: &[&[u8]]) -> ClientCertificate {
         let above = above.iter().map(|der| der.to_vec()).collect();
-        ClientCertificate::Chain(CertificateChain { leaf: leaf.to_vec(), above })
+        ClientCertificate::Chain(CertificateChain::forwarded(leaf.to_vec(), above))
+    }
+
+    fn passed_on(certificate: pb::ClientCertificate) -> ClientCertificate {
+        read(Some(certificate), None)
     }
 
     fn headers(one: &str, others: &str) -> ClientCertificate {
-        read(Some(pb::ClientCertificate {
+        passed_on(pb::ClientCertificate {
             form: Some(pb::client_certificate::Form::ClientCert(one.to_owned())),
             client_cert_chain: others.to_owned(),
             ..pb::ClientCertificate::default()
-        }))
+        })
+    }
+
+    #[test]
+    fn the_connections_own_is_taken_from_the_connection_alone() {
+        let own = CertificateChain { leaf: vec![1], above: vec![vec![2]], own: true };
+        let meant = |chain: Vec<Vec<u8>>| {
+            let form = Some(pb::client_certificate::Form::Own(pb::OwnCertificate {}));
+            Some(pb::ClientCertificate { form, chain, ..pb::ClientCertificate::default() })
+        };
+        assert_eq!(read(meant(Vec::new()), Some(&own)), ClientCertificate::Chain(own.clone()));
+        assert_eq!(read(meant(Vec::new()), None), ClientCertificate::NotShown);
+        assert_eq!(read(None, Some(&own)), ClientCertificate::None, "it must be meant");
+        assert!(matches!(read(meant(vec![vec![3]]), Some(&own)), ClientCertificate::Malformed(_)));
     }
 
     #[test]
@@ -113,7 +131,7 @@ mod tests {
             chain: if der { vec![vec![4]] } else { Vec::new() },
             client_cert_chain: if header { ":BA==:".to_owned() } else { String::new() },
         };
-        assert_eq!(read(Some(mixed(Some(Form::Der(vec![1])), true, false))), chain(&[1], &[&[4]]));
+        assert_eq!(passed_on(mixed(Some(Form::Der(vec![1])), true, false)), chain(&[1], &[&[4]]));
         for wrong in [
             mixed(None, false, false),
             mixed(None, true, false),
@@ -122,9 +140,9 @@ mod tests {
             mixed(Some(Form::Der(Vec::new())), false, false),
             mixed(Some(Form::Pem(String::new())), false, false),
         ] {
-            assert!(matches!(read(Some(wrong.clone())), ClientCertificate::Malformed(_)), "{wrong:?}");
+            assert!(matches!(passed_on(wrong.clone()), ClientCertificate::Malformed(_)), "{wrong:?}");
         }
-        assert_eq!(read(None), ClientCertificate::None);
+        assert_eq!(read(None, None), ClientCertificate::None);
     }
 
     proptest! {

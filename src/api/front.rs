@@ -19,7 +19,7 @@ use tower::Layer;
 use super::deadline::grpc_timeout;
 use super::frame::{self, Body};
 use super::layers::{AuthenticateCallers, Authenticated, known_by_certificate, shown};
-use super::native::{CHECK, check};
+use super::native::{CHECK, asked, query};
 use super::peer::Peer;
 use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status, wire};
 use crate::api::pb::decision as pb;
@@ -107,7 +107,7 @@ impl Calls {
             let refused = answer(decider.refuse(&client, CHECK));
             return Either::Right(Box::pin(turned_away(request.into_body(), refused)));
         }
-        Either::Right(Box::pin(decided(Arc::clone(decider), client, arrival, request)))
+        Either::Right(Box::pin(decided(Arc::clone(decider), client, self.peer.clone(), arrival, request)))
     }
 
     /// The client that calls. A connection asks for the same client over and over, so the one that was let in last is
@@ -148,6 +148,7 @@ impl Calls {
 async fn decided(
     decider: Arc<Decider>,
     client: Arc<Client>,
+    peer: Peer,
     arrival: Arrival,
     request: Request<Incoming>,
 ) -> Answer {
@@ -158,7 +159,8 @@ async fn decided(
         Ok(message) => message,
         Err(status) => return Ok(status.into_http().map(Body::Tonic)),
     };
-    Ok(answer(check(&decider, &client, &arrival, timeout, message).await))
+    let asked = asked(&decider, &client, CHECK, &arrival, timeout);
+    Ok(answer(decider.decide(asked, &query(message, peer.chain())).await))
 }
 
 /// Answers when the message has come, unread. To answer earlier would reset the stream, and HTTP/2 ends a connection on

@@ -26,15 +26,13 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
-/// For the fuzz targets: what is read of a certificate as it was passed on.
-#[doc(hidden)]
-pub use certificate::read as client_certificate;
 pub use front::{Calls, Front};
 pub use health::Health;
 pub use tonic_reflection::server::Error as ReflectionError;
 
 use crate::decide::Decider;
 use crate::manage::Management;
+use crate::model::ClientCertificate;
 use arriving::Arriving;
 use pb::decision::decision_service_server::DecisionServiceServer;
 use pb::manage::client_service_server::ClientServiceServer;
@@ -44,6 +42,12 @@ use pb::manage::revocation_service_server::RevocationServiceServer;
 use pb::manage::risk_service_server::RiskServiceServer;
 use pb::manage::signal_service_server::SignalServiceServer;
 use pb::manage::system_service_server::SystemServiceServer;
+
+/// For the fuzz targets: what is read of a certificate as it was passed on.
+#[doc(hidden)]
+pub fn client_certificate(passed_on: Option<pb::decision::ClientCertificate>) -> ClientCertificate {
+    certificate::read(passed_on, None)
+}
 
 /// The largest message taken, in bytes; tonic's own default, stated.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

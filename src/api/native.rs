@@ -11,9 +11,10 @@ use super::deadline::grpc_timeout;
 use super::layers::{caller, known_until};
 use super::pb::decision as pb;
 use super::pb::decision::decision_service_server::DecisionService;
+use super::peer::Peer;
 use super::{status, wire};
 use crate::decide::{Arrival, Asked, Deadline, Decider};
-use crate::model::{Client, Decision, Query, Question, Timestamp};
+use crate::model::{CertificateChain, Client, Query, Question, Timestamp};
 
 pub(super) const CHECK: &str = "/deodar.decision.v1.DecisionService/Check";
 const BATCH: &str = "/deodar.decision.v1.DecisionService/BatchCheck";
@@ -37,7 +38,7 @@ impl Native {
 }
 
 /// The circumstances of a call. The time that it waited for its turn counts.
-fn asked<'a>(
+pub(super) fn asked<'a>(
     decider: &Decider,
     caller: &'a Client,
     rpc: &'a str,
@@ -49,33 +50,23 @@ fn asked<'a>(
     Asked { caller, rpc, deadline, patience: config.at_least_wait, overloaded: arrival.overloaded }
 }
 
-/// Decides the question of one `Check`.
-pub(super) async fn check(
-    decider: &Decider,
-    caller: &Client,
-    arrival: &Arrival,
-    timeout: Option<Duration>,
-    request: pb::CheckRequest,
-) -> Decision {
-    decider.decide(asked(decider, caller, CHECK, arrival, timeout), &query(request)).await
-}
-
-/// The query of a message. A field that cannot be read makes the question unreadable, and so denied.
-fn query(request: pb::CheckRequest) -> Query {
+/// The query of a message, on a connection that showed `own`. A field that cannot be read makes the question unreadable,
+/// and so denied.
+pub(super) fn query(request: pb::CheckRequest, own: Option<&CertificateChain>) -> Query {
     let pb::CheckRequest { credentials, question, source, device, explain, at_least, trace_id } = request;
     let questions = Vec::new();
     let batch = pb::BatchCheckRequest { credentials, questions, source, device, explain, at_least, trace_id };
-    let (mut query, unreadable) = shared(batch);
+    let (mut query, unreadable) = shared(batch, own);
     query.question = unreadable.map_or_else(|| wire::question(question), Question::Unreadable);
     query
 }
 
 /// What all questions of one message share, as a query without a question yet; and what of it cannot be read.
-fn shared(request: pb::BatchCheckRequest) -> (Query, Option<String>) {
+fn shared(request: pb::BatchCheckRequest, own: Option<&CertificateChain>) -> (Query, Option<String>) {
     let source = wire::source(request.source);
     let at_least = wire::at_least(&request.at_least);
     let unreadable = source.as_ref().err().or(at_least.as_ref().err()).cloned();
-    let (credential, certificate) = wire::credential(request.credentials);
+    let (credential, certificate) = wire::credential(request.credentials, own);
     let query = Query {
         credential,
         certificate,
@@ -89,6 +80,11 @@ fn shared(request: pb::BatchCheckRequest) -> (Query, Option<String>) {
     (query, unreadable)
 }
 
+/// The connection that a call came on.
+fn peer<T>(request: &mut Request<T>) -> Peer {
+    request.extensions_mut().remove::<Peer>().unwrap_or_default()
+}
+
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::StreamCheckResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -100,7 +96,9 @@ impl DecisionService for Native {
         let caller = caller(&request)?;
         let arrival = self.arrival(&mut request);
         let timeout = grpc_timeout(request.metadata().as_ref());
-        let decision = check(&self.decider, &caller, &arrival, timeout, request.into_inner()).await;
+        let peer = peer(&mut request);
+        let asked = asked(&self.decider, &caller, CHECK, &arrival, timeout);
+        let decision = self.decider.decide(asked, &query(request.into_inner(), peer.chain())).await;
         Ok(Response::new(pb::CheckResponse { decision: Some(wire::decision(decision)) }))
     }
 
@@ -111,6 +109,7 @@ impl DecisionService for Native {
         let caller = caller(&request)?;
         let arrival = self.arrival(&mut request);
         let timeout = grpc_timeout(request.metadata().as_ref());
+        let peer = peer(&mut request);
         let mut asked = asked(&self.decider, &caller, BATCH, &arrival, timeout);
         let mut request = request.into_inner();
         let questions = std::mem::take(&mut request.questions);
@@ -119,7 +118,7 @@ impl DecisionService for Native {
             let why = format!("{} questions in one batch, at most {most} are taken", questions.len());
             return Err(status::invalid_call("questions", why));
         }
-        let (mut query, unreadable) = shared(request);
+        let (mut query, unreadable) = shared(request, peer.chain());
         let mut decisions = Vec::with_capacity(questions.len());
         for question in questions {
             query.question = match &unreadable {
@@ -140,9 +139,10 @@ impl DecisionService for Native {
 
     async fn stream_check(
         &self,
-        request: Request<Streaming<pb::StreamCheckRequest>>,
+        mut request: Request<Streaming<pb::StreamCheckRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let caller = caller(&request)?;
+        let peer = peer(&mut request);
         let most = self.decider.config().max_stream_in_flight.max(1);
         let until = known_until(&request);
         let until_revoked = revoked(Arc::clone(&self.decider), Arc::clone(&caller), until);
@@ -150,7 +150,7 @@ impl DecisionService for Native {
         let answers = request
             .into_inner()
             .take_until(until_revoked)
-            .map(move |message| answer(Arc::clone(&decider), Arc::clone(&client), message))
+            .map(move |message| answer(Arc::clone(&decider), Arc::clone(&client), peer.clone(), message))
             // Reads no further while this many are under way: a client that sends faster is made to wait.
             .buffer_unordered(most);
         let farewell =
@@ -163,6 +163,7 @@ impl DecisionService for Native {
 async fn answer(
     decider: Arc<Decider>,
     caller: Arc<Client>,
+    peer: Peer,
     message: Result<pb::StreamCheckRequest, Status>,
 ) -> Result<pb::StreamCheckResponse, Status> {
     let pb::StreamCheckRequest { id, timeout, request } = message?;
@@ -170,7 +171,7 @@ async fn answer(
     let timeout = timeout.map(|timeout| Duration::try_from(timeout).unwrap_or_default());
     let arrival = decider.arrive(None);
     let asked = asked(&decider, &caller, STREAM, &arrival, timeout);
-    let decision = decider.decide(asked, &query(request.unwrap_or_default())).await;
+    let decision = decider.decide(asked, &query(request.unwrap_or_default(), peer.chain())).await;
     Ok(pb::StreamCheckResponse { id, decision: Some(wire::decision(decision)) })
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
-use crate::model::CallerCertificate;
+use crate::model::{CallerCertificate, CertificateChain};
 
 /// Among the extensions of every call.
 #[derive(Clone, Debug, Default)]
@@ -23,11 +23,10 @@ pub struct Peer {
     certificates: Option<Arc<Certificates>>,
 }
 
-/// At least one.
 #[derive(Debug)]
 struct Certificates {
-    chain: Vec<CertificateDer<'static>>,
-    /// What the first is known by.
+    chain: CertificateChain,
+    /// What its own one is known by.
     known: Option<CallerCertificate>,
 }
 
@@ -44,13 +43,15 @@ impl Peer {
         chain: Vec<CertificateDer<'static>>,
         known: Option<CallerCertificate>,
     ) -> Self {
-        let shown = (!chain.is_empty()).then(|| Arc::new(Certificates { chain, known }));
-        Self { certificates: shown, ..self }
+        let mut chain = chain.into_iter().map(|certificate| certificate.to_vec());
+        let Some(leaf) = chain.next() else { return self };
+        let chain = CertificateChain { leaf, above: chain.collect(), own: true };
+        Self { certificates: Some(Arc::new(Certificates { chain, known })), ..self }
     }
 
-    /// The verified certificates (DER) of the peer, its own one first; empty without TLS, and when it showed none.
-    pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        self.certificates.as_ref().map(|shown| shown.chain.as_slice()).unwrap_or_default()
+    /// The verified certificate of the peer, with those that came along; `None` without TLS, and when it showed none.
+    pub fn chain(&self) -> Option<&CertificateChain> {
+        self.certificates.as_ref().map(|shown| &shown.chain)
     }
 
     /// What the peer's own certificate is known by.

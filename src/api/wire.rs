@@ -13,29 +13,35 @@ use serde_json::{Map, Number, Value};
 use super::pb::decision as pb;
 use super::{certificate, status};
 use crate::model::{
-    ApiCall, CedarQuestion, Challenge, ClientCertificate, Credential, Decision, Demand, DeviceFacts,
-    DomainId, EntityRef, Explanation, Question, Revision, Risk, Secret,
+    ApiCall, CedarQuestion, CertificateChain, Challenge, ClientCertificate, Credential, Decision, Demand,
+    DeviceFacts, DomainId, EntityRef, Explanation, Question, Revision, Risk, Secret,
 };
 
 /// Something, or why it cannot be read, for operators.
 pub type Read<T> = Result<T, String>;
 
-/// The one credential of a message, with the certificate that came beside it or is all of it. What cannot be read as one
-/// becomes [`Credential::Malformed`].
-pub fn credential(credentials: Vec<pb::Credential>) -> (Credential, ClientCertificate) {
+/// The one credential of a message, with the certificate that came beside it or is all of it; `own` is that of the
+/// connection. What cannot be read as one becomes [`Credential::Malformed`].
+pub fn credential(
+    credentials: Vec<pb::Credential>,
+    own: Option<&CertificateChain>,
+) -> (Credential, ClientCertificate) {
     let mut credentials = credentials.into_iter();
     match (credentials.next(), credentials.next()) {
         (None, _) => (Credential::None, ClientCertificate::None),
-        (Some(only), None) => one_credential(only),
+        (Some(only), None) => one_credential(only, own),
         (Some(_), Some(_)) => {
             (Credential::Malformed("more than one credential was presented"), ClientCertificate::None)
         }
     }
 }
 
-fn one_credential(credential: pb::Credential) -> (Credential, ClientCertificate) {
+fn one_credential(
+    credential: pb::Credential,
+    own: Option<&CertificateChain>,
+) -> (Credential, ClientCertificate) {
     let pb::Credential { kind, dpop_proof, client_certificate } = credential;
-    let certificate = certificate::read(client_certificate);
+    let certificate = certificate::read(client_certificate, own);
     let credential = match kind {
         None if certificate.is_none() => Credential::Malformed("the credential is empty"),
         None => Credential::None,
@@ -257,9 +263,9 @@ mod tests {
             kind: Some(pb::credential::Kind::BearerToken("t".into())),
             ..pb::Credential::default()
         };
-        assert!(matches!(credential(vec![token()]).0, Credential::Bearer(_)));
-        assert!(matches!(credential(vec![token(), token()]).0, Credential::Malformed(_)));
-        assert_eq!(credential(vec![]), (Credential::None, ClientCertificate::None));
+        assert!(matches!(credential(vec![token()], None).0, Credential::Bearer(_)));
+        assert!(matches!(credential(vec![token(), token()], None).0, Credential::Malformed(_)));
+        assert_eq!(credential(vec![], None), (Credential::None, ClientCertificate::None));
     }
 
     #[test]
@@ -271,14 +277,14 @@ mod tests {
             client_certificate: Some(shown.clone()),
             ..pb::Credential::default()
         };
-        let (alone, certificate) = credential(vec![with(None)]);
+        let (alone, certificate) = credential(vec![with(None)], None);
         assert_eq!(alone, Credential::None);
         assert!(matches!(certificate, ClientCertificate::Chain(_)));
         let token = Some(pb::credential::Kind::BearerToken("t".into()));
-        let (beside, certificate) = credential(vec![with(token)]);
+        let (beside, certificate) = credential(vec![with(token)], None);
         assert!(matches!((beside, certificate), (Credential::Bearer(_), ClientCertificate::Chain(_))));
         let empty = pb::Credential::default();
-        assert!(matches!(credential(vec![empty]), (Credential::Malformed(_), ClientCertificate::None)));
+        assert!(matches!(credential(vec![empty], None), (Credential::Malformed(_), ClientCertificate::None)));
     }
 
     #[test]

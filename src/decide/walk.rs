@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
         if asserted && !self.may_assert(Assertion::Principal) {
             return self.refuse(Reason::CallerNotPermitted, "client may not assert a principal");
         }
-        if !self.query.certificate.is_none() && !self.may_assert(Assertion::ClientCertificate) {
+        if self.query.certificate.is_forwarded() && !self.may_assert(Assertion::ClientCertificate) {
             return self.refuse(Reason::CallerNotPermitted, "client may not pass on a client certificate");
         }
         if let Some(named) = self.named_principal() {

@@ -43,11 +43,10 @@ impl CertificateConfig {
 
     /// Refuses what cannot be one certificate, before anything in it is read.
     pub(super) fn check(&self, certificate: &ClientCertificate) -> Result<(), IdentityRefusal> {
-        let chain = match certificate {
-            ClientCertificate::None | ClientCertificate::Digest(_) => return Ok(()),
-            ClientCertificate::Malformed(why) => return Err(IdentityRefusal::malformed(*why)),
-            ClientCertificate::Chain(chain) => chain,
-        };
+        if let Some(why) = certificate.fault() {
+            return Err(IdentityRefusal::malformed(why));
+        }
+        let ClientCertificate::Chain(chain) = certificate else { return Ok(()) };
         if chain.len() > self.max_bytes {
             let detail = format!("the client certificate is longer than {} bytes", self.max_bytes);
             return Err(IdentityRefusal::malformed(detail));
@@ -71,12 +70,9 @@ pub(super) fn check_bound(
     now: Timestamp,
 ) -> Result<(), IdentityRefusal> {
     let shown = match certificate {
-        ClientCertificate::None => {
-            return Err(failed("the token is bound to a certificate, and none was presented"));
-        }
-        ClientCertificate::Malformed(why) => return Err(IdentityRefusal::malformed(*why)),
         ClientCertificate::Digest(digest) => *digest,
         ClientCertificate::Chain(chain) => Sha256::digest(&chain.leaf).into(),
+        _ => return Err(failed("the token is bound to a certificate, and none was presented")),
     };
     if shown != *bound_to {
         return Err(failed("the token is bound to another certificate than the one presented"));
@@ -84,7 +80,7 @@ pub(super) fn check_bound(
     match certificate {
         ClientCertificate::Chain(chain) => check_time(&parse(&chain.leaf)?, now),
         // Whoever passed on no more than a digest has seen the certificate, and when it is good.
-        ClientCertificate::None | ClientCertificate::Digest(_) | ClientCertificate::Malformed(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -123,7 +119,7 @@ mod tests {
     use crate::model::{CertificateChain, Reason};
 
     fn chain(leaf: usize, above: usize) -> ClientCertificate {
-        ClientCertificate::Chain(CertificateChain { leaf: vec![0; leaf], above: vec![vec![0]; above] })
+        ClientCertificate::Chain(CertificateChain::forwarded(vec![0; leaf], vec![vec![0]; above]))
     }
 
     #[test]

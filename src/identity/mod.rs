@@ -243,11 +243,7 @@ impl Identity {
         }
         match certificate {
             ClientCertificate::Chain(chain) => self.svid(chain, now),
-            ClientCertificate::Digest(_) => {
-                Err(IdentityRefusal::malformed("the digest of a certificate proves nobody"))
-            }
-            ClientCertificate::Malformed(why) => Err(IdentityRefusal::malformed(*why)),
-            ClientCertificate::None => Ok(self.anonymous.clone()),
+            _ => Err(IdentityRefusal::malformed("the digest of a certificate proves nobody")),
         }
     }
 

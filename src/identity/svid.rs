@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn check(domains: &TrustDomains, leaf: Vec<u8>, now: i64) -> Result<Known, IdentityRefusal> {
-        let chain = CertificateChain { leaf, above: Vec::new() };
+        let chain = CertificateChain::forwarded(leaf, Vec::new());
         verify(&chain, domains, Timestamp::from_seconds(now))
     }
 
@@ -339,7 +339,7 @@ mod tests {
     fn another_chain_has_another_key() {
         let key = |leaf: &[u8], above: &[&[u8]]| {
             let above = above.iter().map(|der| der.to_vec()).collect();
-            cache_key(&CertificateChain { leaf: leaf.to_vec(), above })
+            cache_key(&CertificateChain::forwarded(leaf.to_vec(), above))
         };
         let keys = [key(b"ab", &[]), key(b"a", &[b"b"]), key(b"a", &[b"", b"b"]), key(b"", &[b"ab"])];
         for (index, one) in keys.iter().enumerate() {

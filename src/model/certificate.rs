@@ -1,4 +1,5 @@
-//! The client's certificate, as whoever ended the client's TLS passed it on. Nothing in it has been believed yet.
+//! The client's certificate: passed on by whoever ended the client's TLS, or that of the connection to Deodar itself.
+//! Nothing in it has been believed yet.
 
 use std::fmt;
 
@@ -14,11 +15,31 @@ pub enum ClientCertificate {
     Digest([u8; 32]),
     /// What was passed on cannot be read as one certificate; the text says why, for the record, and holds nothing of it.
     Malformed(&'static str),
+    /// Whoever asks means the certificate of its connection, which showed none.
+    NotShown,
 }
 
 impl ClientCertificate {
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
+    }
+
+    /// Why there is something that cannot be used; holds nothing of it.
+    pub const fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Malformed(why) => Some(why),
+            Self::NotShown => Some("whoever asks showed no certificate when it connected"),
+            Self::None | Self::Chain(_) | Self::Digest(_) => None,
+        }
+    }
+
+    /// Whether somebody says of another that they showed this.
+    pub const fn is_forwarded(&self) -> bool {
+        match self {
+            Self::None | Self::NotShown => false,
+            Self::Chain(chain) => !chain.own,
+            Self::Digest(_) | Self::Malformed(_) => true,
+        }
     }
 }
 
@@ -29,9 +50,16 @@ pub struct CertificateChain {
     pub leaf: Vec<u8>,
     /// The others, in the order in which they came.
     pub above: Vec<Vec<u8>>,
+    /// Whoever asks showed it in the handshake of this very connection, so nobody has to be believed that it was shown.
+    pub own: bool,
 }
 
 impl CertificateChain {
+    /// Passed on by whoever asks, who says that the client showed it.
+    pub const fn forwarded(leaf: Vec<u8>, above: Vec<Vec<u8>>) -> Self {
+        Self { leaf, above, own: false }
+    }
+
     /// All of them, the client's own first.
     pub fn all(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(&self.leaf).chain(&self.above).map(Vec::as_slice)

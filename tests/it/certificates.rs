@@ -4,6 +4,7 @@
 
 mod bound;
 mod jwt_svid;
+mod own;
 mod peer;
 mod svid;
 
@@ -19,7 +20,7 @@ pub const HOST: &str = "things.example.com";
 pub const PATH: &str = "/things/7";
 
 /// The API `things` in a domain of its own, and `more` sections.
-fn configuration(more: &str) -> String {
+pub fn configuration(more: &str) -> String {
     let root = repository();
     let root = root.display();
     format!(

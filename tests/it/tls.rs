@@ -613,6 +613,11 @@ async fn the_command_line_speaks_tls_and_needs_no_key_where_its_certificate_is_k
     let check = ["check", "GET", "https://orders.example.com/health"];
     let (fine, said) = deodar(&secure, &shown, &check).await;
     assert!(fine, "{said}");
+    let itself = [&check[..], &["--own-certificate"]].concat();
+    let (_, said) = deodar(&secure, &shown, &itself).await;
+    assert!(said.contains("credential_wrong_issuer"), "no trust domain is configured: {said}");
+    let (_, said) = deodar(&secure, &[ca], &itself).await;
+    assert!(said.contains("give --tls-cert"), "{said}");
     let bench = ["bench", "--anonymous", "--connections", "1", "--warmup", "10ms", "--duration", "200ms"];
     let (fine, said) = deodar(&secure, &shown, &bench).await;
     assert!(fine, "{said}");

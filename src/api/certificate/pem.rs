@@ -22,7 +22,7 @@ pub(super) fn read(text: &str) -> Read<CertificateChain> {
         return Err("the PEM holds no certificate");
     }
     let leaf = certificates.remove(0);
-    Ok(CertificateChain { leaf, above: certificates })
+    Ok(CertificateChain::forwarded(leaf, certificates))
 }
 
 /// Nothing but certificates: text around them is a sign that something else was passed on, a key for example.
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn plain_and_url_encoded_text_are_the_same_certificates() {
         let text = pem(&[1, 0xfb, 0xff]) + &pem(&[2]);
-        let wanted = CertificateChain { leaf: vec![1, 0xfb, 0xff], above: vec![vec![2]] };
+        let wanted = CertificateChain::forwarded(vec![1, 0xfb, 0xff], vec![vec![2]]);
         assert_eq!(read(&text).as_ref(), Ok(&wanted));
         assert_eq!(read(&encoded(&text)).as_ref(), Ok(&wanted));
         assert_eq!(read(&text.replace('\n', "\r\n\t")).as_ref(), Ok(&wanted), "folded as nginx does");

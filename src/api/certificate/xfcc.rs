@@ -151,7 +151,7 @@ mod tests {
 
     fn chain(leaf: &[u8], above: &[&[u8]]) -> ClientCertificate {
         let above = above.iter().map(|der| der.to_vec()).collect();
-        ClientCertificate::Chain(CertificateChain { leaf: leaf.to_vec(), above })
+        ClientCertificate::Chain(CertificateChain::forwarded(leaf.to_vec(), above))
     }
 
     fn hash() -> String {

@@ -47,8 +47,11 @@ pub struct Check {
     dpop_proof: Option<String>,
     /// A file with the certificate that the client showed when it connected, in PEM: its own first, then those that lead to
     /// its authority. With or without a token.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "own_certificate")]
     client_certificate: Option<PathBuf>,
+    /// Ask about yourself: the certificate of --tls-cert counts as that of the client, and needs no grant.
+    #[arg(long)]
+    own_certificate: bool,
     /// A principal to vouch for instead of a token: `User::<issuer>/<subject>` or `Workload::<issuer>/<subject>`.
     #[arg(long = "as", id = "asserted", value_name = "PRINCIPAL")]
     asserted: Option<PrincipalId>,
@@ -90,6 +93,9 @@ fn parse_metadata(text: &str) -> Result<(String, String), String> {
 
 impl Check {
     pub(super) async fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        if self.own_certificate && global.tls_cert.is_none() {
+            bail!("--own-certificate needs one to show: give --tls-cert and --tls-key");
+        }
         let (timeout, explain) = (self.timeout, self.explain);
         let request = self.request()?;
         let answer = connect::decisions(global).await?.check(request, timeout).await?;
@@ -153,9 +159,13 @@ impl Check {
     }
 
     fn certificate(&self) -> anyhow::Result<Option<pb::ClientCertificate>> {
-        let Some(file) = &self.client_certificate else { return Ok(None) };
-        let pem = pb::client_certificate::Form::Pem(read(file, "client certificate")?);
-        Ok(Some(pb::ClientCertificate { form: Some(pem), ..pb::ClientCertificate::default() }))
+        use pb::client_certificate::Form;
+        let form = match &self.client_certificate {
+            Some(file) => Form::Pem(read(file, "client certificate")?),
+            None if self.own_certificate => Form::Own(pb::OwnCertificate {}),
+            None => return Ok(None),
+        };
+        Ok(Some(pb::ClientCertificate { form: Some(form), ..pb::ClientCertificate::default() }))
     }
 
     fn device(&self) -> Option<pb::Device> {
@@ -252,6 +262,15 @@ mod tests {
         assert_eq!(alone.client_certificate.unwrap().form, form);
         assert_eq!(beside.client_certificate.unwrap().form, form);
         assert!(parse(&["GET", URL, "--client-certificate", "/none"]).unwrap().request().is_err());
+    }
+
+    #[test]
+    fn its_own_certificate_is_that_of_its_connection() {
+        let request = parse(&["GET", URL, "--own-certificate"]).unwrap().request().unwrap();
+        let form = request.credentials[0].client_certificate.clone().unwrap().form;
+        assert_eq!(form, Some(pb::client_certificate::Form::Own(pb::OwnCertificate {})));
+        let both = ["GET", URL, "--own-certificate", "--client-certificate", "other.pem"];
+        assert!(parse(&both).is_err());
     }
 
     #[test]

@@ -40,7 +40,13 @@ impl Authority {
 
     /// Signs a certificate for a new key.
     pub fn sign(&self, params: &CertificateParams) -> Vec<u8> {
-        params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap().der().to_vec()
+        self.issue(params).0
+    }
+
+    /// Signs a certificate for a new key; both of them.
+    pub fn issue(&self, params: &CertificateParams) -> (Vec<u8>, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().der().to_vec(), key)
     }
 }
 
