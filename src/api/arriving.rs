@@ -44,7 +44,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let arrival = self.decider.arrive(request.extensions().get::<Peer>().and_then(Peer::received));
+        let arrival = self.decider.arrive(request.extensions().get::<Peer>().and_then(Peer::waited));
         request.extensions_mut().insert(Arc::new(arrival));
         self.inner.call(request)
     }

@@ -7,8 +7,9 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use futures::future::{Either, Ready, ready};
+use futures::future::{Ready, ready};
 use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -23,8 +24,8 @@ use super::native::{CHECK, asked, query};
 use super::peer::Peer;
 use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status, wire};
 use crate::api::pb::decision as pb;
-use crate::decide::{Arrival, CallerRefusal, Decider, Gate};
-use crate::model::{Client, Decision, Timestamp};
+use crate::decide::{Arrival, CallerRefusal, Decider, Gate, Waiting};
+use crate::model::{Client, Clock, Decision, Timestamp};
 
 /// Answers the calls of the decision listener.
 #[derive(Clone)]
@@ -39,6 +40,11 @@ impl Front {
         let routes = decision_routes(&decider, health)?.prepare();
         let others = AuthenticateCallers::new(gate.clone()).layer(routes);
         Ok(Self { gate, decider, others })
+    }
+
+    /// The clock by which calls are timed.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        self.decider.clock()
     }
 
     /// The calls of one connection.
@@ -78,36 +84,82 @@ impl LetIn {
 type Answer = Result<Response<Body>, Infallible>;
 type Boxed = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
+/// A call, from the moment that it was read.
+pub enum Called {
+    /// Its client may not call.
+    Refused(Ready<Answer>),
+    /// The thread has not come to it.
+    Waits(Option<Turn>),
+    Runs(Boxed),
+}
+
+/// A `Check` that waits for its turn.
+pub struct Turn {
+    decider: Arc<Decider>,
+    client: Arc<Client>,
+    peer: Peer,
+    request: Request<Incoming>,
+    place: Waiting,
+}
+
+impl Future for Called {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        if let Self::Waits(turn) = &mut *self
+            && let Some(turn) = turn.take()
+        {
+            *self = Self::Runs(turn.run());
+        }
+        match &mut *self {
+            Self::Refused(refused) => Pin::new(refused).poll(context),
+            Self::Runs(call) => call.as_mut().poll(context),
+            // It left this state above.
+            Self::Waits(_) => Poll::Pending,
+        }
+    }
+}
+
+impl Turn {
+    /// The thread has come to it.
+    fn run(self) -> Boxed {
+        let Self { decider, client, peer, request, place } = self;
+        drop(place);
+        let arrival = decider.arrive(peer.waited());
+        if arrival.overloaded {
+            // Before its message is decoded: what refusing costs decides how much load a server can bear.
+            let refused = answer(decider.refuse(&client, CHECK));
+            return Box::pin(turned_away(request.into_body(), refused));
+        }
+        Box::pin(decided(decider, client, peer, arrival, request))
+    }
+}
+
 impl Service<Request<Incoming>> for Calls {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<Ready<Answer>, Boxed>;
+    type Future = Called;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         if request.uri().path() == CHECK && frame::is_plain(request.headers()) {
             return self.check(request);
         }
-        Either::Right(Box::pin(self.other(request)))
+        Called::Runs(Box::pin(self.other(request)))
     }
 }
 
 impl Calls {
-    fn check(&self, request: Request<Incoming>) -> <Self as Service<Request<Incoming>>>::Future {
+    fn check(&self, request: Request<Incoming>) -> Called {
         let client = match self.client(&request) {
             Ok(client) => client,
             Err(refusal) => {
                 let refused = status::caller_refused(&refusal, CHECK).into_http();
-                return Either::Left(ready(Ok(refused.map(Body::Tonic))));
+                return Called::Refused(ready(Ok(refused.map(Body::Tonic))));
             }
         };
-        let decider = &self.front.decider;
-        let arrival = decider.arrive(self.peer.received());
-        if arrival.overloaded {
-            // Before its message is decoded: what refusing costs decides how much load a server can bear.
-            let refused = answer(decider.refuse(&client, CHECK));
-            return Either::Right(Box::pin(turned_away(request.into_body(), refused)));
-        }
-        Either::Right(Box::pin(decided(Arc::clone(decider), client, self.peer.clone(), arrival, request)))
+        let decider = Arc::clone(&self.front.decider);
+        let (peer, place) = (self.peer.clone(), self.peer.queue().enter());
+        Called::Waits(Some(Turn { decider, client, peer, request, place }))
     }
 
     /// The client that calls. A connection asks for the same client over and over, so the one that was let in last is

@@ -95,6 +95,8 @@ pub struct ServerConfig {
     pub max_connections: NonZeroUsize,
     /// Calls under way at once on one connection; the peer has to wait with those beyond them.
     pub max_concurrent_streams: NonZeroU32,
+    /// Single checks that a decision thread reads ahead: while so many wait for their turn, it reads no more.
+    pub read_ahead: NonZeroUsize,
     /// How often the peer of a connection is asked whether it is still there; at least `1s`. One that does not answer
     /// within 20 seconds is let go.
     #[serde(with = "crate::model::duration")]
@@ -128,6 +130,7 @@ impl Default for ServerConfig {
             drain_timeout: Duration::from_secs(10),
             max_connections: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
             max_concurrent_streams: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
+            read_ahead: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
             keepalive: Duration::from_secs(30),
             policy_reread: Duration::from_secs(30),
             certificate_reread: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,7 +20,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::tls::{Handshake, Secured};
-use crate::api::peer::Peer;
+use crate::api::peer::{Certificates, Peer};
+use crate::decide::{Queue, Reader};
 use crate::identity::NamedCertificate;
 use crate::model::Clock;
 
@@ -48,6 +49,8 @@ pub struct Connection {
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     peer: Peer,
+    /// Its place among those that wait until there is room for another call.
+    reader: Reader,
     clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
 }
@@ -62,23 +65,24 @@ impl Connection {
     /// Registers the connection with the runtime that this is called on, and shakes hands where it speaks TLS. Without a
     /// token its runtime is what is stopped: looking at a token that many threads share costs each of them something at
     /// every read.
-    pub async fn open(taken: Taken, cut: Option<CancellationToken>) -> io::Result<Self> {
-        let peer = Peer::new(taken.socket.peer_addr().ok());
+    pub async fn open(taken: Taken, cut: Option<CancellationToken>, queue: Arc<Queue>) -> io::Result<Self> {
+        let address = taken.socket.peer_addr().ok();
         let socket = TcpStream::from_std(taken.socket)?;
-        let (stream, peer) = match taken.handshake {
-            None => (Stream::Plain(socket), peer),
+        let (stream, shown) = match taken.handshake {
+            None => (Stream::Plain(socket), None),
             Some(handshake) => {
                 let Secured { stream, certificates } = handshake.with(socket).await?;
                 let own = certificates.first().and_then(|own| NamedCertificate::read(own));
                 let known = own.map(NamedCertificate::into_caller);
-                (Stream::Tls(Box::new(stream)), peer.with_certificates(certificates, known))
+                (Stream::Tls(Box::new(stream)), Certificates::shown(certificates, known))
             }
         };
         Ok(Self {
             stream,
             preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))),
             cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
-            peer,
+            peer: Peer::new(address, shown, queue),
+            reader: Reader::default(),
             clock: taken.clock,
             _place: taken.place,
         })
@@ -93,9 +97,15 @@ impl Connection {
         self.preface.as_mut().is_some_and(late).then_some(ErrorKind::TimedOut)
     }
 
-    fn note_read(&mut self, bytes: usize) {
+    /// What waits in the socket costs less than what was read and waits for its turn.
+    fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Self { peer, reader, .. } = self;
+        peer.queue().poll_room(reader, context)
+    }
+
+    fn note_read(&mut self, bytes: usize, room: usize) {
         if bytes > 0 {
-            self.peer.note_received(self.clock.monotonic());
+            self.peer.note_read(self.clock.monotonic(), bytes < room);
         }
         if let Some((left, _)) = &mut self.preface {
             *left = left.saturating_sub(bytes);
@@ -123,12 +133,13 @@ impl AsyncRead for Connection {
         if let Some(end) = self.poll_end(context) {
             return Poll::Ready(Err(end.into()));
         }
-        let before = buffer.filled().len();
+        ready!(self.poll_room(context));
+        let room = buffer.remaining();
         let read = match &mut self.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         };
-        self.note_read(buffer.filled().len().saturating_sub(before));
+        self.note_read(room.saturating_sub(buffer.remaining()), room);
         read
     }
 }

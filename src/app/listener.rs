@@ -132,7 +132,8 @@ impl Listener {
         let cut = stop.cut.clone();
         // As many as there are places: one that is slow in its handshake lets the others by.
         let (most, name) = (config.max_connections.get(), self.name);
-        let opened = self.connections().map(move |taken| Connection::open(taken, Some(cut.clone())));
+        let opened =
+            self.connections().map(move |taken| Connection::open(taken, Some(cut.clone()), Arc::default()));
         let incoming = opened.buffer_unordered(most).filter_map(move |opened| {
             let opened = opened.inspect_err(|error| {
                 tracing::debug!(listener = name, %error, "a connection did not come about");
@@ -207,12 +208,13 @@ mod tests {
     async fn a_peer_that_says_nothing_and_one_that_is_cut_are_let_go() {
         let mut listener = listener(2).await;
         let _peer = TcpStream::connect(listener.address()).await.unwrap();
-        let mut silent = Connection::open(listener.accept().await, None).await.unwrap();
+        let mut silent = Connection::open(listener.accept().await, None, Arc::default()).await.unwrap();
         assert_eq!(silent.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::TimedOut);
 
         let cut = tokio_util::sync::CancellationToken::new();
         let _peer = TcpStream::connect(listener.address()).await.unwrap();
-        let mut served = Connection::open(listener.accept().await, Some(cut.clone())).await.unwrap();
+        let mut served =
+            Connection::open(listener.accept().await, Some(cut.clone()), Arc::default()).await.unwrap();
         cut.cancel();
         assert_eq!(served.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
         assert_eq!(listener.places.available_permits(), 0);

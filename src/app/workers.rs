@@ -5,6 +5,7 @@
 //! the feed, writing records, management) runs on the main runtime and is scheduled by the operating system.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
@@ -13,6 +14,7 @@ use futures::future::select_all;
 use futures::stream::FuturesUnordered;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,8 @@ use super::config::ServerConfig;
 use super::connection::{Connection, Taken};
 use super::listener::{KEEPALIVE_TIMEOUT, Listener};
 use crate::api::Front;
+use crate::decide::Queue;
+use crate::model::Clock;
 
 /// Connections that a thread has not taken up yet; beyond this, others get them.
 const BACKLOG: usize = 64;
@@ -145,10 +149,19 @@ fn run(
     config: &ServerConfig,
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let queue = Arc::new(Queue::new(config.read_ahead.get()));
+    let runtime = runtime(Arc::clone(&queue), Arc::clone(front.clock()))?;
     // A cut drops this runtime and all that it serves.
-    runtime.block_on(stop.cut.run_until_cancelled(serve(connections, front, config, &stop.drain)));
+    runtime.block_on(stop.cut.run_until_cancelled(serve(connections, front, config, &queue, &stop.drain)));
     Ok(())
+}
+
+/// One that tells the queue when it had nothing to do.
+fn runtime(queue: Arc<Queue>, clock: Arc<dyn Clock>) -> std::io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(move || queue.note_idle(clock.monotonic()))
+        .build()
 }
 
 /// Serves connections until told to drain, or until nobody can hand over any more; then lets calls under way finish.
@@ -156,6 +169,7 @@ async fn serve(
     mut connections: mpsc::Receiver<Taken>,
     front: &Front,
     config: &ServerConfig,
+    queue: &Arc<Queue>,
     drain: &CancellationToken,
 ) {
     let serving = http2(config);
@@ -163,7 +177,7 @@ async fn serve(
     let draining = CancellationToken::new();
     let served = TaskTracker::new();
     while let Some(Some(taken)) = drain.run_until_cancelled(connections.recv()).await {
-        served.spawn(serve_one(serving.clone(), front.clone(), taken, draining.clone()));
+        served.spawn(serve_one(serving.clone(), front.clone(), taken, Arc::clone(queue), draining.clone()));
     }
     drop(connections);
     draining.cancel();
@@ -175,9 +189,10 @@ async fn serve_one(
     serving: http2::Builder<TokioExecutor>,
     front: Front,
     taken: Taken,
+    queue: Arc<Queue>,
     draining: CancellationToken,
 ) {
-    let connection = match draining.run_until_cancelled(Connection::open(taken, None)).await {
+    let connection = match draining.run_until_cancelled(Connection::open(taken, None, queue)).await {
         Some(Ok(connection)) => connection,
         Some(Err(error)) => return tracing::debug!(%error, "a connection did not come about"),
         None => return,
@@ -211,7 +226,6 @@ fn http2(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::net::TcpStream;

@@ -81,16 +81,21 @@ impl Writer {
         let _ = self.write_all(&never).await;
     }
 
-    /// Stores what is there now, in batches.
+    /// Stores what is there now, in batches. What comes while the last of them is stored waits for others again: to store
+    /// it at once would make batches of a few records, each as dear as a large one.
     async fn write_all(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
-        loop {
-            while self.batch.len() < self.config.batch.get() {
-                let Ok(record) = self.queue.try_recv() else { break };
+        let most = self.config.batch.get();
+        let mut is_full = true;
+        while is_full {
+            while self.batch.len() < most
+                && let Ok(record) = self.queue.try_recv()
+            {
                 self.batch.push(record);
             }
             if self.batch.is_empty() {
                 break;
             }
+            is_full = self.batch.len() >= most;
             self.write_batch(stop).await?;
         }
         self.write_refusals(stop).await

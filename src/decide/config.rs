@@ -12,11 +12,16 @@ pub struct Config {
     /// Calls under way or waiting for their turn at once; beyond it, questions are denied as `overloaded`. A message of
     /// a batch or a stream counts as one.
     pub max_in_flight: usize,
-    /// How long a call may wait for its turn. One that waited longer is denied as `overloaded`: to answer it would make all
-    /// behind it wait as long.
+    /// How long a call may wait for its turn, in a burst for example. One that waited longer is denied as `overloaded`: to
+    /// answer it would make all behind it wait as long.
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub max_queue_delay: Duration,
+    /// How long a call may wait for its turn when the thread that decides has always had calls waiting for as long as
+    /// `max_queue_delay`: then it is asked more than it can do, and the queue has to stay short.
+    #[serde(with = "crate::model::duration")]
+    #[schemars(with = "String")]
+    pub standing_queue_delay: Duration,
     /// Questions that may wait at once for a revision (`at_least`); beyond it they are denied as `not_ready`.
     pub max_waiting: usize,
     /// Time left for a decision when the caller names no deadline.
@@ -53,6 +58,7 @@ impl Default for Config {
         Self {
             max_in_flight: 1_024,
             max_queue_delay: Duration::from_millis(100),
+            standing_queue_delay: Duration::from_millis(20),
             max_waiting: 1_024,
             default_timeout: Duration::from_secs(2),
             deadline_margin: Duration::from_millis(5),

@@ -10,6 +10,7 @@ mod gate;
 mod live;
 mod message;
 mod payload;
+mod queue;
 mod record;
 mod request;
 mod walk;
@@ -23,6 +24,7 @@ pub use config::Config;
 pub use gate::Gate;
 pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
+pub use queue::{Queue, Reader, Waited, Waiting};
 pub use request::{Asked, Deadline};
 
 use crate::audit::{Recorder, RefusalKind};
@@ -188,12 +190,12 @@ impl Decider {
     }
 
     /// A place among the calls under way, taken when the thread comes to a call and given back when it is answered.
-    /// `received` is when the call came in, if that is known; it may have waited since.
-    pub fn arrive(self: &Arc<Self>, received: Option<Duration>) -> Arrival {
+    /// `waited` is since when the call is there, if that is known.
+    pub fn arrive(self: &Arc<Self>, waited: Option<Waited<'_>>) -> Arrival {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
         let now = self.clock.monotonic();
-        let at = received.unwrap_or(now);
-        let late = now.saturating_sub(at) > self.config.max_queue_delay;
+        let at = waited.map_or(now, |waited| waited.since);
+        let late = waited.is_some_and(|waited| waited.too_long(now, &self.config));
         Arrival { decider: Arc::clone(self), at, overloaded: late || before >= self.config.max_in_flight }
     }
 

@@ -1,7 +1,7 @@
 //! The recorder and its writer together, on a store that can be away.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
@@ -18,6 +18,9 @@ struct MemoryStore {
     records: Mutex<Vec<StoredRecord>>,
     refusals: Mutex<Vec<Refusals>>,
     largest_batch: Mutex<usize>,
+    batches: AtomicUsize,
+    /// How long it takes to store a batch, in milliseconds.
+    takes_ms: AtomicU64,
 }
 
 impl MemoryStore {
@@ -40,6 +43,8 @@ impl MemoryStore {
 impl Decisions for MemoryStore {
     async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError> {
         self.check()?;
+        tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
+        self.batches.fetch_add(1, Ordering::SeqCst);
         let mut largest = self.largest_batch.lock().unwrap();
         *largest = records.len().max(*largest);
         self.records.lock().unwrap().extend_from_slice(records);
@@ -140,6 +145,21 @@ async fn nothing_is_lost_or_reordered_while_the_store_is_away() {
     assert_eq!(*fixture.store.largest_batch.lock().unwrap(), 8);
     let stats = fixture.recorder.stats();
     assert_eq!((stats.written, stats.queued), (50, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_batch_is_stored_waits_for_others() {
+    let fixture = start(Config { flush_interval: Duration::from_millis(100), ..Config::default() });
+    fixture.store.takes_ms.store(20, Ordering::SeqCst);
+    let mut every_ms = tokio::time::interval(Duration::from_millis(1));
+    for _ in 0..1_200 {
+        every_ms.tick().await;
+        record(&fixture.recorder);
+    }
+    let batches = fixture.store.batches.load(Ordering::SeqCst);
+    assert!((8..=10).contains(&batches), "one in 120 ms, and not {batches} in all");
+    fixture.recorder.flush().await.unwrap();
+    assert_eq!(fixture.store.ids().len(), 1_200);
 }
 
 #[tokio::test(start_paused = true)]
