@@ -270,6 +270,7 @@ impl Identity {
         certificate: &ClientCertificate,
         now: Timestamp,
     ) -> Result<Option<Authenticated>, IdentityRefusal> {
+        self.certificates.check(certificate)?;
         match certificate {
             ClientCertificate::Chain(chain) if svid::is_meant(chain, &self.trust_domains) => {
                 self.svid(chain, now).map(Some)
