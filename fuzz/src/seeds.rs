@@ -67,6 +67,12 @@ fn of_token() -> Vec<(String, String)> {
         ("good-svid-jose", headed(json!({ "typ": "JOSE" }))),
         ("good-svid-partner", draft("partner", &jwt, &with(&token::workload(), &web_of(svid::PARTNER)))),
         ("good-svid-roles", by_prod(json!({ "iss": "https://spire", "roles": ["admin"], "scope": "all" }))),
+        (
+            "good-svid-claims",
+            by_prod(
+                json!({ "acr": "mfa", "amr": ["otp"], "auth_time": now, "client_id": "spa", "scp": ["all"] }),
+            ),
+        ),
         ("bad-svid-crossed", draft("partner", &jwt, &token::workload())),
         ("bad-svid-other-domain", by_prod(web_of(svid::PARTNER))),
         ("bad-svid-strange-domain", by_prod(web_of("other.example.com"))),
