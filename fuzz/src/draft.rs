@@ -1,6 +1,6 @@
 //! A JWT that is signed only when it is judged, so that mutations get past the signature.
 //!
-//! As text: the line `sign corp`, `sign shop`, `sign stranger` or `sign client`, a line with the header, and the payload.
+//! As text: the line `sign corp`, or another of [`SIGNERS`], a line with the header, and the payload.
 //! Anything else is taken for a JWT as it is.
 
 use deodar::identity::SigningKey;
@@ -16,7 +16,7 @@ pub struct Draft<'a> {
 }
 
 /// Who may sign.
-pub const SIGNERS: [&str; 4] = ["corp", "shop", "stranger", "client"];
+pub const SIGNERS: [&str; 6] = ["corp", "shop", "stranger", "client", "prod", "partner"];
 
 impl<'a> Draft<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
@@ -34,6 +34,8 @@ impl<'a> Draft<'a> {
             "corp" => &keys::CORP,
             "shop" => &keys::SHOP,
             "client" => &keys::CLIENT,
+            "prod" => &keys::PROD,
+            "partner" => &keys::PARTNER,
             _ => &keys::STRANGER,
         }
     }

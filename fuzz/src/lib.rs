@@ -4,6 +4,7 @@
 //! each run of theirs, without a nightly compiler.
 
 pub mod certificate;
+pub mod der;
 pub mod draft;
 pub mod jwks;
 pub mod keys;
@@ -11,6 +12,7 @@ pub mod mutation;
 pub mod proof;
 pub mod random;
 pub mod seeds;
+pub mod svid;
 pub mod token;
 
 /// How an input was judged. That it was judged right is asserted before.

@@ -12,7 +12,7 @@ use super::random::Random;
 use super::token::{CORP, NOW, SHOP};
 
 /// Members of tokens, proofs, headers and keys.
-const NAMES: [&str; 54] = [
+const NAMES: [&str; 55] = [
     "iss",
     "sub",
     "aud",
@@ -67,10 +67,11 @@ const NAMES: [&str; 54] = [
     "d",
     "use",
     "key_ops",
+    "cty",
 ];
 
 /// Texts that mean something to somebody.
-const TEXTS: [&str; 39] = [
+const TEXTS: [&str; 47] = [
     "",
     " ",
     "a",
@@ -110,6 +111,14 @@ const TEXTS: [&str; 39] = [
     "P-256",
     "Ed25519",
     "sig",
+    "JOSE",
+    "spiffe://prod.example.com/web",
+    "spiffe://prod.example.com",
+    "spiffe://prod.example.com/web/",
+    "spiffe://prod.example.com/a/../b",
+    "SPIFFE://prod.example.com/web",
+    "spiffe://partner.example.org/web",
+    "spiffe://other.example.com/web",
 ];
 
 /// Changes `size` bytes in place, to at most `most`; says how many they are then. `bytewise` is the fuzzer's own way.

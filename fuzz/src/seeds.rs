@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::draft::Draft;
+use super::svid::{self, BOTH_ENDS, Draft as Certificate, SIGNS, SIGNS_CERTIFICATES, WEB};
 use super::token::{NOW, SHOP};
 use super::{Verdict, certificate, jwks, keys, proof, token};
 
@@ -55,7 +56,37 @@ fn of_token() -> Vec<(String, String)> {
     let signed =
         Draft { signer: "corp", header: &header.to_string(), payload: &token::claims().to_string() }.sign();
     let at = signed.rfind('.').unwrap();
+    let jwt = json!({ "alg": "ES256", "typ": "JWT" });
+    let by_prod = |changes: Value| draft("prod", &jwt, &with(&token::workload(), &changes));
+    let headed = |changes: Value| draft("prod", &with(&jwt, &changes), &token::workload());
+    let web_of = |domain: &str| json!({ "sub": format!("spiffe://{domain}/web") });
     let seeds = [
+        ("good-svid", by_prod(json!({}))),
+        ("good-svid-kid", headed(json!({ "kid": keys::PROD.kid() }))),
+        ("good-svid-no-type", headed(json!({ "typ": null }))),
+        ("good-svid-jose", headed(json!({ "typ": "JOSE" }))),
+        ("good-svid-partner", draft("partner", &jwt, &with(&token::workload(), &web_of(svid::PARTNER)))),
+        ("good-svid-roles", by_prod(json!({ "iss": "https://spire", "roles": ["admin"], "scope": "all" }))),
+        (
+            "good-svid-claims",
+            by_prod(
+                json!({ "acr": "mfa", "amr": ["otp"], "auth_time": now, "client_id": "spa", "scp": ["all"] }),
+            ),
+        ),
+        ("bad-svid-crossed", draft("partner", &jwt, &token::workload())),
+        ("bad-svid-other-domain", by_prod(web_of(svid::PARTNER))),
+        ("bad-svid-strange-domain", by_prod(web_of("other.example.com"))),
+        ("bad-svid-domain-alone", by_prod(json!({ "sub": "spiffe://prod.example.com" }))),
+        ("bad-svid-spelling", by_prod(json!({ "sub": "SPIFFE://prod.example.com/web" }))),
+        ("bad-svid-dots", by_prod(json!({ "sub": "spiffe://prod.example.com/a/../web" }))),
+        ("bad-svid-audience", by_prod(json!({ "aud": ["billing"] }))),
+        ("bad-svid-no-audience", by_prod(json!({ "aud": null }))),
+        ("bad-svid-no-iat", by_prod(json!({ "iat": null }))),
+        ("bad-svid-expired", by_prod(json!({ "iat": now - 600, "exp": now - 31 }))),
+        ("bad-svid-too-long", by_prod(json!({ "exp": now + 86_401 }))),
+        ("bad-svid-type", headed(json!({ "typ": "at+jwt" }))),
+        ("bad-svid-header", headed(json!({ "cty": "JWT" }))),
+        ("bad-svid-algorithm", draft("corp", &with(&jwt, &json!({ "alg": "EdDSA" })), &token::workload())),
         ("good-plain", by_corp(json!({}))),
         ("good-full", by_corp(full)),
         ("good-workload", by_corp(json!({ "sub": "spa" }))),
@@ -211,7 +242,67 @@ fn of_certificate() -> Vec<(String, String)> {
         ("bad-form", format!("jks\n{CLIENT}")),
         ("bad-empty", "pem\n".to_owned()),
     ];
-    seeds.map(|(name, text)| (name.to_owned(), text)).into()
+    let seeds = seeds.map(|(name, text)| (name.to_owned(), text)).into_iter();
+    let drafts = of_svid().into_iter().map(|(name, lines)| (name.to_owned(), format!("svid\n{lines}")));
+    seeds.chain(drafts).collect()
+}
+
+fn of_svid() -> Vec<(&'static str, String)> {
+    let good = Certificate::workload;
+    let uris = |uris: &[&'static str]| {
+        let names = uris.iter().map(|uri| (0x86, *uri)).collect();
+        Certificate { names, ..good() }.line()
+    };
+    let usage = |usage| Certificate { usage, ..good() }.line();
+    let valid = |begin, end| Certificate { validity: [begin, end], ..good() }.line();
+    let by = |signer| Certificate { signer, ..good() }.line();
+    let partner_web = "spiffe://partner.example.org/web";
+    let partner = Certificate { signer: "partner", names: vec![(0x86, partner_web)], ..good() };
+    let between = Certificate::between();
+    let through = |between: &Certificate| format!("{}\n{}", by("between"), between.line());
+    let (host, prod) = ((0x82, "web.example.com"), (0x86, WEB));
+    vec![
+        ("good-svid", good().line()),
+        ("good-svid-partner", partner.line()),
+        ("good-svid-chain", through(&between)),
+        ("good-svid-more", format!("{}\n{}", good().line(), between.line())),
+        ("good-svid-host", Certificate { names: vec![host, prod], ..good() }.line()),
+        ("good-svid-both-ends", Certificate { extended: BOTH_ENDS.to_vec(), ..good() }.line()),
+        ("good-svid-no-constraints", Certificate { authority: None, ..good() }.line()),
+        ("good-svid-one-day", valid("270115075959Z", "270116075959Z")),
+        ("good-svid-last-second", valid("270115070000Z", "270115080000Z")),
+        ("bad-svid-too-many", [vec![good().line()], vec![between.line(); 5]].concat().join("\n")),
+        ("bad-svid-no-uri", uris(&[])),
+        ("bad-svid-two-uris", uris(&[WEB, "spiffe://prod.example.com/admin"])),
+        ("bad-svid-foreign-uri", uris(&[WEB, "https://prod.example.com/web"])),
+        ("bad-svid-domain-alone", uris(&["spiffe://prod.example.com"])),
+        ("bad-svid-spelling", uris(&["SPIFFE://prod.example.com/web"])),
+        ("bad-svid-dots", uris(&["spiffe://prod.example.com/a/../web"])),
+        ("bad-svid-strange-domain", uris(&["spiffe://other.example.com/web"])),
+        ("bad-svid-other-domain", uris(&[partner_web])),
+        ("bad-svid-crossed", by("partner")),
+        ("bad-svid-stranger", by("stranger")),
+        ("bad-svid-by-itself", by("workload")),
+        ("bad-svid-signature", good().line().replacen("prod ", "stranger ", 1)),
+        ("bad-svid-chain-missing", by("between")),
+        ("bad-svid-by-workload", format!("{}\n{}", by("workload"), good().line())),
+        ("bad-svid-chain-usage", through(&Certificate { usage: Some((SIGNS, true)), ..between.clone() })),
+        ("bad-svid-chain-no-authority", through(&Certificate { authority: None, ..between.clone() })),
+        (
+            "bad-svid-chain-expired",
+            through(&Certificate { validity: ["200101000000Z", "210101000000Z"], ..between }),
+        ),
+        ("bad-svid-authority", Certificate { authority: Some(true), ..good() }.line()),
+        ("bad-svid-no-usage", usage(None)),
+        ("bad-svid-not-critical", usage(Some((SIGNS, false)))),
+        ("bad-svid-signs-certificates", usage(Some((SIGNS | SIGNS_CERTIFICATES, true)))),
+        ("bad-svid-signs-lists", usage(Some((SIGNS | 0b0000_0010, true)))),
+        ("bad-svid-agrees", usage(Some((0b0000_1000, true)))),
+        ("bad-svid-one-end", Certificate { extended: vec![BOTH_ENDS[1]], ..good() }.line()),
+        ("bad-svid-expired", valid("270115060000Z", "270115075959Z")),
+        ("bad-svid-early", valid("270115080001Z", "270115090000Z")),
+        ("bad-svid-too-long", valid("270115075959Z", "270116080000Z")),
+    ]
 }
 
 /// As URLs and Envoy write it.
@@ -264,7 +355,7 @@ const EXPIRED: &str = concat!(
 );
 
 /// The authority of a trust domain.
-const AUTHORITY: &str = concat!(
+pub const AUTHORITY: &str = concat!(
     "MIIBTDCB86ADAgECAhR0cH9yF47bUJv5YrdbZ0h7nOfOpTAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlhdXRob3JpdHkwHhcNMjAw",
     "MTAxMDAwMDAwWhcNNDAwMTAxMDAwMDAwWjAUMRIwEAYDVQQDDAlhdXRob3JpdHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATz",
     "mqXb7bHLw3xZGPxFDrlK9Cj1Ny1KVabSd7+7XYx5UGnKFL89+bSA+cPqGQ3CS1LNtOQvMRa3ItrESezdkUfHoyMwITAPBgNVHRMB",

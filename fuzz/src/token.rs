@@ -2,7 +2,6 @@
 //! reason that gives nothing away.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use deodar::model::{Credential, Secret, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Verdict, draft, keys};
+use super::{Verdict, draft, keys, svid};
 
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub const CORP: &str = "https://corp.example";
@@ -27,11 +26,11 @@ pub const ROLES: [&str; 2] = ["clerk", "auditor"];
 static CACHING: LazyLock<Identity> = LazyLock::new(|| identity(1_000));
 static FRESH: LazyLock<Identity> = LazyLock::new(|| identity(0));
 
-/// Two issuers by different rules, with a key each.
+/// Two issuers by different rules, with a key each, and trust domains.
 pub fn identity(max_tokens: u64) -> Identity {
     let cache = CacheConfig { max_tokens, ..CacheConfig::default() };
     let config = Config { issuers: vec![corp(), shop()], cache, ..Config::default() };
-    Identity::new(&config, Path::new("/")).unwrap()
+    svid::trusting(&config, 0)
 }
 
 fn path(text: &str) -> ClaimPath {
@@ -124,7 +123,7 @@ fn assert_right(token: &str, known: &Authenticated) {
     let (alias, key, kind) = match claims["iss"].as_str() {
         Some(CORP) => ("corp", &keys::CORP, "at+jwt"),
         Some(SHOP) => ("shop", &keys::SHOP, "jwt"),
-        other => panic!("{other:?} is no issuer"),
+        _ => return assert_workload(token, [&header, &claims], &decoded[2], known),
     };
     assert_header(&header, kind);
     let signed = &token[..token.rfind('.').unwrap()];
@@ -132,6 +131,34 @@ fn assert_right(token: &str, known: &Authenticated) {
     assert!(keys.verifies(None, Algorithm::EdDsa, signed.as_bytes(), &decoded[2]), "another key's signature");
     assert_times(&claims, if alias == "shop" { 120.0 } else { 86_400.0 });
     assert_principal(token, alias, &claims, known);
+}
+
+/// A JWT-SVID (docs/identity/certificates.md).
+fn assert_workload(token: &str, parts: [&Value; 2], signature: &[u8], known: &Authenticated) {
+    let [header, claims] = parts;
+    let (domain, path) = svid::assert_spiffe_id(claims["sub"].as_str().expect("a workload without a name"));
+    assert_eq!(known.principal.id.parts(), (domain.alias, path));
+    svid::assert_named_only(&known.principal, domain);
+    let members = header.as_object().unwrap();
+    assert!(members.keys().all(|name| ["alg", "kid", "typ"].contains(&name.as_str())), "{members:?}");
+    assert_eq!(header["alg"], "ES256");
+    let kind = header.get("typ").map_or("jwt", |typ| typ.as_str().unwrap()).to_ascii_lowercase();
+    assert!(["jwt", "jose"].contains(&kind.strip_prefix("application/").unwrap_or(&kind)), "{kind}");
+    let signed = &token[..token.rfind('.').unwrap()];
+    assert!(domain.signed_token(signed.as_bytes(), signature), "no signature of the trust domain");
+    assert_times(claims, 86_400.0);
+    let facts = known.principal.token.as_ref().unwrap();
+    assert_eq!(facts.sha256, <[u8; 32]>::from(Sha256::digest(token)));
+    assert!(!facts.confirmation.is_bound() && !facts.sender_constrained, "a bound token without proof");
+    assert!(audience(claims).iter().any(|one| ["orders", "users"].contains(one)), "for somebody else");
+    assert!(known.dropped.is_empty(), "{:?}", known.dropped);
+}
+
+fn audience(claims: &Value) -> BTreeSet<&str> {
+    match &claims["aud"] {
+        Value::Array(list) => list.iter().map(|one| one.as_str().unwrap()).collect(),
+        one => BTreeSet::from([one.as_str().unwrap()]),
+    }
 }
 
 fn assert_header(header: &Value, kind: &str) {
@@ -162,10 +189,7 @@ fn assert_principal(token: &str, alias: &str, claims: &Value, known: &Authentica
     assert!(!facts.confirmation.is_bound() && !facts.sender_constrained, "a bound token without proof");
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     assert_eq!((facts.token_id.as_deref(), facts.session_id.as_deref()), (text("jti"), text("sid")));
-    let audience: BTreeSet<&str> = match &claims["aud"] {
-        Value::Array(list) => list.iter().map(|one| one.as_str().unwrap()).collect(),
-        one => BTreeSet::from([one.as_str().unwrap()]),
-    };
+    let audience = audience(claims);
     assert!(audience.iter().any(|one| ["orders", "users"].contains(one)));
     assert!(audience.iter().copied().eq(facts.audience.iter().map(String::as_str)));
     let granted = |role: &String| alias == "corp" && ROLES.contains(&role.as_str());
@@ -211,4 +235,10 @@ pub fn claims() -> Value {
     json!({
         "iss": CORP, "sub": "alice", "aud": "orders", "client_id": "spa", "jti": "t-1", "iat": now, "exp": now + 300,
     })
+}
+
+/// Good claims of a workload of `prod`.
+pub fn workload() -> Value {
+    let now = NOW.seconds();
+    json!({ "sub": svid::WEB, "aud": ["orders"], "iat": now, "exp": now + 300 })
 }

@@ -66,6 +66,7 @@ impl App {
             bootstrap::development_gateway(store.as_ref(), clock.as_ref(), &config.data_dir).await?;
         }
         let identity = Arc::new(Identity::new(&config.identity, &config.base_dir)?);
+        warn_of_issuers(&identity);
         let fetcher = fetcher(&identity, &config)?;
         let inventory = Arc::new(Inventory::load(&config.inventory, &config.base_dir)?);
         let live = Arc::new(Live::new(Signals::new(config.risk.clone())?, Arc::clone(&clock)));
@@ -163,6 +164,16 @@ impl App {
 /// certificates.
 pub(super) fn fetcher(identity: &Identity, config: &Config) -> anyhow::Result<Option<HttpFetcher>> {
     identity.fetches().then(|| HttpFetcher::new(&config.identity.fetch, &config.base_dir)).transpose()
+}
+
+/// Keys that were left out, settings that cannot work: nothing that keeps a server from starting, and all that an operator
+/// would look for when tokens are refused.
+fn warn_of_issuers(identity: &Identity) {
+    for issuer in identity.issuers() {
+        for warning in &issuer.warnings {
+            tracing::warn!(issuer.alias = %issuer.alias, "an issuer is not as it could be: {warning}");
+        }
+    }
 }
 
 /// The embedded store belongs to this process alone, so its schema is brought up to date here; a shared one only in

@@ -85,15 +85,16 @@ pub struct LifetimeReport {
 /// The longest text of a header that is shown, in characters.
 const EXCERPT: usize = 100;
 
-/// Inspects a token as it would be judged at `now`. In development mode, or without any issuer, the development issuer of
-/// the data directory counts too, if there is one. Keys that an issuer publishes are fetched first.
+/// Inspects a token as it would be judged at `now`. In development mode, or without any issuer and trust domain, the development
+/// issuer of the data directory counts too, if there is one. Keys that an issuer publishes are fetched first.
 pub async fn inspect_token(
     mut config: Config,
     token: &Secret,
     now: Timestamp,
     clock: &dyn Clock,
 ) -> anyhow::Result<TokenReport> {
-    let wanted = config.development || config.identity.issuers.is_empty();
+    let nobody = config.identity.issuers.is_empty() && config.identity.trust_domains.is_empty();
+    let wanted = config.development || nobody;
     let issuer = if wanted { DevIssuer::find(&config.data_dir)? } else { None };
     if let Some(issuer) = issuer {
         config.identity.issuers.push(issuer.issuer_config()?);

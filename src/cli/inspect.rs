@@ -20,8 +20,8 @@ Examples:
   deodar token inspect --config deodar.toml token.jwt --output json
   deodar token inspect token.jwt --at 2026-11-25T10:00:00Z
 
-The same verifier as in a server, with the issuers of the configuration file; without one, with the development issuer
-of the data directory. The token is never printed. Ends with 0 when the token is accepted and with 1 when it is not.
+The same verifier as in a server, with the issuers and trust domains of the configuration file; without any, with the
+development issuer of the data directory. The token is never printed. Ends with 0 when the token is accepted and with 1 when it is not.
 Revocations and proofs of possession are a running server's to check.";
 
 /// Shows each check of a token, and the principal and context that policies would see.

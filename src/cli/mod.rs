@@ -30,7 +30,7 @@ mod words;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::api::dial::Trust;
@@ -107,6 +107,22 @@ struct Global {
 impl Global {
     fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(crate::app::config::default_data_dir)
+    }
+
+    /// What goes with TLS, for the listener at `url`. Refused where there is none: whoever names an authority must not find the
+    /// client key on an open line, nor a certificate that nobody was shown.
+    fn trust_for(&self, option: &str, url: &str) -> anyhow::Result<Trust> {
+        let named =
+            [("--ca-file", &self.ca_file), ("--tls-cert", &self.tls_cert), ("--tls-key", &self.tls_key)];
+        let plaintext = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        if let Some((idle, _)) = named.iter().find(|(_, file)| plaintext && file.is_some()) {
+            let variable = idle.trim_start_matches('-').replace('-', "_").to_uppercase();
+            bail!(
+                "{idle} (DEODAR_{variable}) has no effect on {url}, which is plaintext; write https:// in {option} where the \
+                 listener speaks TLS, or leave {idle} out"
+            );
+        }
+        Ok(self.trust())
     }
 
     fn trust(&self) -> Trust {

@@ -43,6 +43,7 @@ struct StatusView {
     apis: Vec<String>,
     issuers: Vec<String>,
     token_issuers: Vec<IssuerView>,
+    trust_domains: Vec<TrustDomainView>,
     signals: u64,
     records_queued: u64,
     records_stored: u64,
@@ -105,6 +106,14 @@ struct IssuerView {
 }
 
 #[derive(Debug, Serialize)]
+struct TrustDomainView {
+    alias: String,
+    name: String,
+    authorities: u32,
+    token_keys: u32,
+}
+
+#[derive(Debug, Serialize)]
 struct ReplicaView {
     replica_id: String,
     version: String,
@@ -128,6 +137,7 @@ impl From<pb::GetStatusResponse> for StatusView {
             apis: status.apis,
             issuers: status.issuers,
             token_issuers: status.token_issuers.into_iter().map(issuer).collect(),
+            trust_domains: status.trust_domains.into_iter().map(trust_domain).collect(),
             signals: status.signals,
             records_queued: status.records_queued,
             records_stored: status.records_stored,
@@ -172,6 +182,11 @@ fn issuer(issuer: pb::TokenIssuer) -> IssuerView {
     }
 }
 
+fn trust_domain(domain: pb::TrustDomain) -> TrustDomainView {
+    let pb::TrustDomain { alias, name, authorities, token_keys } = domain;
+    TrustDomainView { alias, name, authorities, token_keys }
+}
+
 fn listener(listener: pb::Listener) -> ListenerView {
     let tls = |tls: pb::ListenerTls| TlsView {
         client_certificates: tls.client_certificates,
@@ -212,6 +227,9 @@ fn human(status: &StatusView) -> String {
     }
     if !status.token_issuers.is_empty() {
         parts.push(issuers(&status.token_issuers));
+    }
+    if !status.trust_domains.is_empty() {
+        parts.push(trust_domains(&status.trust_domains));
     }
     if !status.listeners.is_empty() {
         parts.push(listeners(&status.listeners));
@@ -276,6 +294,14 @@ fn issuers(issuers: &[IssuerView]) -> String {
     let warnings =
         issuers.iter().flat_map(|issuer| issuer.warnings.iter().map(move |text| warning(issuer, text)));
     format!("{table}{}", warnings.collect::<String>())
+}
+
+fn trust_domains(domains: &[TrustDomainView]) -> String {
+    let row = |domain: &TrustDomainView| {
+        let TrustDomainView { alias, name, authorities, token_keys } = domain;
+        [alias.clone(), name.clone(), authorities.to_string(), token_keys.to_string()]
+    };
+    output::table(["trust domain", "name", "authorities", "token keys"], domains.iter().map(row))
 }
 
 fn listeners(listeners: &[ListenerView]) -> String {

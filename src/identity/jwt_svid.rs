@@ -9,7 +9,7 @@ use super::refusal::{IdentityRefusal, excerpt};
 use super::spiffe_id::SpiffeId;
 use super::svid;
 use super::trust_domain::{TrustDomain, TrustDomains};
-use crate::model::{CredentialFault, Principal, TokenKind};
+use crate::model::{CredentialFault, Principal, TokenFacts, TokenKind};
 
 /// A workload that a token names, and its trust domain.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +46,15 @@ impl Named<'_> {
             return Err(IdentityRefusal::new(CredentialFault::Malformed, detail));
         }
         let mut principal = svid::named(&self.id, self.domain)?;
-        principal.token = read.token.map(|mut token| {
-            token.kind = TokenKind::Svid;
-            token
+        // What a login or a client would say of itself is not a trust domain's to say.
+        principal.token = read.token.map(|token| TokenFacts {
+            kind: TokenKind::Svid,
+            client_id: None,
+            scopes: Default::default(),
+            auth_time: None,
+            acr: None,
+            amr: Default::default(),
+            ..token
         });
         Ok(principal)
     }

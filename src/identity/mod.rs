@@ -157,6 +157,17 @@ pub struct IssuerInfo {
     pub warnings: Vec<String>,
 }
 
+/// What an operator may see of a trust domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustDomainInfo {
+    pub alias: IssuerAlias,
+    pub name: String,
+    /// How many authorities of its bundle can vouch for certificates.
+    pub authorities: usize,
+    /// How many keys of its bundle can verify tokens.
+    pub token_keys: usize,
+}
+
 impl Identity {
     /// Checks the settings and reads the key sets; relative files are looked for in `base_dir`.
     ///
@@ -266,6 +277,7 @@ impl Identity {
         certificate: &ClientCertificate,
         now: Timestamp,
     ) -> Result<Option<Authenticated>, IdentityRefusal> {
+        self.certificates.check(certificate)?;
         match certificate {
             ClientCertificate::Chain(chain) if svid::is_meant(chain, &self.trust_domains) => {
                 self.svid(chain, now).map(Some)
@@ -452,6 +464,13 @@ impl Identity {
     /// The trusted issuers, by alias.
     pub fn issuers(&self) -> Vec<IssuerInfo> {
         let mut infos: Vec<IssuerInfo> = self.issuers.values().map(info).collect();
+        infos.sort_by(|a, b| a.alias.cmp(&b.alias));
+        infos
+    }
+
+    /// The trust domains that are believed, by alias.
+    pub fn trust_domains(&self) -> Vec<TrustDomainInfo> {
+        let mut infos: Vec<TrustDomainInfo> = self.trust_domains.iter().map(|domain| domain.info()).collect();
         infos.sort_by(|a, b| a.alias.cmp(&b.alias));
         infos
     }

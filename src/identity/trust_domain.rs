@@ -8,6 +8,7 @@ use rustls_pki_types::TrustAnchor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TrustDomainInfo;
 use super::algorithm::Algorithm;
 use super::config::ClaimsConfig;
 use super::dpop_config::SenderConstrained;
@@ -135,6 +136,15 @@ impl TrustDomain {
             may_assert: MayAssert { domains: config.domains.clone(), ..MayAssert::default() },
         };
         Ok(Self { name: config.name.clone(), anchors, rules })
+    }
+
+    pub(super) fn info(&self) -> TrustDomainInfo {
+        TrustDomainInfo {
+            alias: self.alias().clone(),
+            name: self.name.clone(),
+            authorities: self.anchors.len(),
+            token_keys: self.rules.keys.last_known().map_or(0, |keys| keys.len()),
+        }
     }
 
     pub(super) const fn alias(&self) -> &IssuerAlias {

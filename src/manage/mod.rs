@@ -16,7 +16,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::identity::CacheStats;
+pub use crate::identity::{CacheStats, TrustDomainInfo};
 pub use crate::store::Replica as ReplicaStatus;
 pub use clients::{NewClient, NewlyCreated};
 pub use listeners::{ListenerBoard, ListenerStatus, TlsStatus};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ListenerStatus, ManageError, Management};
 use crate::audit;
-use crate::identity::{CacheStats, IssuerInfo};
+use crate::identity::{CacheStats, IssuerInfo, TrustDomainInfo};
 use crate::model::{BundleDigest, DomainId, Revision, Timestamp};
 use crate::store::Replica;
 
@@ -24,6 +24,7 @@ pub struct Status {
     pub bundles: Vec<BundleStatus>,
     pub apis: Vec<String>,
     pub issuers: Vec<IssuerStatus>,
+    pub trust_domains: Vec<TrustDomainInfo>,
     pub signals: usize,
     pub audit: audit::Stats,
     pub token_cache: CacheStats,
@@ -142,6 +143,7 @@ impl Management {
             bundles: self.bundle_statuses(),
             apis: self.inventory.apis().iter().map(|api| api.id.to_string()).collect(),
             issuers,
+            trust_domains: self.identity.trust_domains(),
             signals: self.live.signals.len(),
             audit: self.recorder.stats(),
             token_cache: self.identity.token_cache(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use deodar::app::dev_issuer::DevIssuer;
 use deodar::identity::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
@@ -153,6 +154,27 @@ fn without_a_server_the_error_names_the_address() {
 }
 
 #[test]
+fn what_goes_with_tls_is_refused_where_there_is_none() {
+    let home = home();
+    let certificate = ["--tls-cert", "ops.crt", "--tls-key", "ops.key"];
+    for (option, given) in [("--ca-file", &["--ca-file", "ca.pem"][..]), ("--tls-cert", &certificate)] {
+        for (command, url) in [
+            (vec!["status", "--management"], "http://127.0.0.1:0"),
+            (vec!["check", "GET", "https://orders.example.com/", "--server"], "HTTP://127.0.0.1:0"),
+            (vec!["bench", "--server"], "http://127.0.0.1:0"),
+        ] {
+            let told = stderr(&deodar(home.path(), &[command.as_slice(), &[url], given].concat()));
+            assert!(told.contains(&format!("{option} (DEODAR_")) && told.contains(url), "{told}");
+            assert!(told.contains("write https:// in --") && told.contains("leave"), "{told}");
+            let secure = url.to_lowercase().replace("http:", "https:");
+            let other =
+                stderr(&deodar(home.path(), &[command.as_slice(), &[secure.as_str()], given].concat()));
+            assert!(!other.contains("has no effect"), "{other}");
+        }
+    }
+}
+
+#[test]
 fn without_a_development_issuer_no_token_is_minted() {
     let home = home();
     let minted = deodar(home.path(), &["token", "mint", "alice"]);
@@ -271,4 +293,25 @@ fn a_token_on_the_command_line_is_refused_without_being_repeated() {
     let output = deodar(home.path(), &["token", "inspect", "--config", config.to_str().unwrap(), &token]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("standard input") && !stderr(&output).contains(&token[..20]));
+}
+
+#[test]
+fn with_trust_domains_alone_the_development_issuer_is_nobody() {
+    let home = home();
+    fs::create_dir_all(home.path().join("data")).unwrap();
+    DevIssuer::open(&home.path().join("data")).unwrap();
+    let minted = deodar(home.path(), &["token", "mint", "alice"]);
+    let file = home.path().join("token.jwt");
+    fs::write(&file, stdout(&minted)).unwrap();
+    let mut key = SigningKey::generate(Algorithm::Es256).unwrap().public_jwk();
+    key["use"] = json!("jwt-svid");
+    fs::write(home.path().join("prod.json"), json!({ "keys": [key] }).to_string()).unwrap();
+    let config = home.path().join("deodar.toml");
+    let text = "[[identity.trust_domains]]\nalias = \"prod\"\nname = \"prod.example.com\"\nbundle_file = \"prod.json\"\n";
+    fs::write(&config, text).unwrap();
+    let words = ["token", "inspect", file.to_str().unwrap(), "--output", "json"];
+    let without = json(&deodar(home.path(), &words));
+    assert_eq!(without["accepted"], true, "{without}");
+    let with = json(&deodar(home.path(), &[&words[..], &["--config", config.to_str().unwrap()]].concat()));
+    assert_eq!(with["refusal"]["reason"], "credential_wrong_issuer", "{with}");
 }

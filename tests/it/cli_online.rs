@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use deodar::identity::{Algorithm, SigningKey};
+use serde_json::{Value, json};
 
 use crate::support::app::{Backend, TestApp};
+use crate::support::certificate::Authority;
 
 /// A shell that knows one server.
 #[derive(Clone)]
@@ -271,5 +275,29 @@ async fn a_bench_times_nothing_that_is_not_answered_as_expected() {
     assert!(refused.stderr.contains("deny (credential_missing), not allow"), "{}", refused.stderr);
     let trusted = shell.run(&[&asked[..], &["--trust-answers"]].concat()).await;
     assert_eq!(trusted.code, Some(0), "{}", trusted.stderr);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_lists_the_trust_domains() {
+    let folder = tempfile::tempdir().unwrap();
+    let x5c = |name| json!([BASE64_STANDARD.encode(Authority::root(name).der)]);
+    let authority = |name| json!({ "kty": "EC", "use": "x509-svid", "x5c": x5c(name) });
+    let mut key = SigningKey::generate(Algorithm::Es256).unwrap().public_jwk();
+    key["use"] = json!("jwt-svid");
+    let bundle = folder.path().join("prod.json");
+    let text = json!({ "keys": [authority("old"), authority("new"), key] }).to_string();
+    std::fs::write(&bundle, text).unwrap();
+    let bundle = bundle.display();
+    let more = format!(
+        "[[identity.trust_domains]]\nalias = \"prod\"\nname = \"prod.example.com\"\nbundle_file = \"{bundle}\"\n"
+    );
+    let app = TestApp::start_with(Backend::Sqlite, &more).await;
+    let shell = Shell::of(&app);
+    let expected = json!({ "alias": "prod", "name": "prod.example.com", "authorities": 2, "token_keys": 1 });
+    assert_eq!(shell.json(&["status"]).await["trust_domains"], json!([expected]));
+    let text = shell.run(&["status"]).await.stdout;
+    let row = text.lines().find(|line| line.contains("prod.example.com")).expect(&text);
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["prod", "prod.example.com", "2", "1"]);
     app.stop().await;
 }

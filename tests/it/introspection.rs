@@ -212,3 +212,31 @@ async fn bad_answers_are_refused_each_for_its_reason() {
         door.app.stop().await;
     }
 }
+
+/// What the issuer calls active is no better than a token that was verified here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_principal_that_is_disabled_is_refused_with_an_opaque_token_too() {
+    let door = Door::open("").await;
+    door.announce("known", &json!({}));
+    door.announce("bob", &json!({ "sub": "bob" }));
+    for token in ["known", "bob"] {
+        assert_eq!(door.bearer(token).await, "allowed", "{token}");
+    }
+    let management = door.app.management().await;
+    let put = async |active: bool| {
+        let principal_id = "User::corp/alice".into();
+        let entry = manage::Principal { principal_id, active: Some(active), ..manage::Principal::default() };
+        let put = manage::PutPrincipalRequest { principal: Some(entry), etag: "*".into() };
+        management.principals().put_principal(put).await.unwrap();
+    };
+    put(false).await;
+    door.announce("new", &json!({}));
+    for (token, reason) in
+        [("known", "principal_disabled"), ("new", "principal_disabled"), ("bob", "allowed")]
+    {
+        assert_eq!(door.bearer(token).await, reason, "{token}");
+    }
+    put(true).await;
+    assert_eq!(door.bearer("known").await, "allowed");
+    door.app.stop().await;
+}

@@ -11,16 +11,19 @@ use deodar::api::client::Connection;
 use deodar::api::pb::{decision as pb, manage};
 use deodar::app::App;
 use deodar::identity::SigningKey;
-use deodar::model::{Clock, SystemClock};
+use deodar::model::{Clock, ManualClock, SystemClock};
 use serde_json::json;
 
-use crate::support::app::{Backend, TestApp, configuration, repository};
+use crate::support::app::{TestApp, configuration, repository};
 use crate::support::case::reason_name;
 use crate::support::issuer::{Authority, Mode, TestIssuer, new_key};
+use crate::support::process::ServerProcess;
 use crate::support::proof::bearer;
 
 pub const HOST: &str = "things.example.com";
 const SOON: Duration = Duration::from_secs(20);
+/// The `max_retry` of [`issuer`].
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The API `things`, and issuers that may speak of it.
 pub fn settings(issuers: &[String]) -> String {
@@ -78,8 +81,12 @@ impl Door {
     }
 
     async fn with(issuers: &[String], more: &str) -> Self {
+        Self::at(Arc::new(SystemClock::new()), issuers, more).await
+    }
+
+    async fn at(clock: Arc<dyn Clock>, issuers: &[String], more: &str) -> Self {
         let text = format!("{}{more}", settings(issuers));
-        let app = TestApp::start_with(Backend::Sqlite, &text).await;
+        let app = TestApp::start_at(clock, &text).await;
         let gateway = app.decisions(&app.gateway_key).await;
         Self { app, gateway }
     }
@@ -102,10 +109,22 @@ impl Door {
     async fn until(&self, token: &str, wanted: &str) {
         let wait = async {
             while self.ask(token).await != wanted {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::task::yield_now().await;
             }
         };
         assert!(tokio::time::timeout(SOON, wait).await.is_ok(), "the answer never was {wanted}");
+    }
+
+    /// Lets the longest pause after a failure pass until the issuer was asked again. A question waits for an attempt that is due,
+    /// so more than one pause is needed only where an attempt was under way before.
+    async fn until_asked_again(&self, clock: &ManualClock, token: &str) {
+        for _ in 0..20 {
+            clock.advance(LONGEST_PAUSE);
+            if self.ask(token).await == "allowed" {
+                return;
+            }
+        }
+        panic!("the issuer was not asked again, or gave no good answer");
     }
 }
 
@@ -230,7 +249,8 @@ async fn an_issuer_that_fails_costs_its_own_tokens_and_no_others() {
     issuers.push(by_url("good", &good, ""));
     let fetch =
         "[identity.fetch]\ntimeout = \"300ms\"\nconnect_timeout = \"300ms\"\nmax_response_bytes = 65536\n";
-    let door = Door::with(&issuers, fetch).await;
+    let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
+    let door = Door::at(clock.clone(), &issuers, fetch).await;
     bad.push(("closed", closed, "refused"));
 
     for (alias, of, says) in &bad {
@@ -249,7 +269,7 @@ async fn an_issuer_that_fails_costs_its_own_tokens_and_no_others() {
             of.reopen().await;
         }
         of.set_mode(Mode::Good);
-        door.until(&of.token(&key, "alice", &json!({})), "allowed").await;
+        door.until_asked_again(&clock, &of.token(&key, "alice", &json!({}))).await;
     }
     assert!(door.status().await.problems.is_empty());
     door.app.stop().await;
@@ -263,21 +283,24 @@ async fn keys_outlive_an_outage_within_their_bound() {
     let mut of = TestIssuer::start().await;
     of.publish(&[&key]);
     of.set_cache_control("max-age=1");
-    let door = Door::open(&[by_url("corp", &of, "max_stale = \"2s\"")]).await;
-    let cached = of.token(&key, "alice", &json!({}));
+    let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
+    let door = Door::at(clock.clone(), &[by_url("corp", &of, "max_stale = \"2s\"")], "").await;
+    let (cached, bob) = (of.token(&key, "alice", &json!({})), of.token(&key, "bob", &json!({})));
     assert_eq!(door.ask(&cached).await, "allowed");
-    let clock = SystemClock::new();
     of.close().await;
-    let closed = clock.monotonic();
-    door.until(&cached, "issuer_unavailable").await;
-    let lasted = clock.monotonic().saturating_sub(closed);
-    // Fetched within the second before, fresh for 1 s, stale for 2 s.
-    assert!((Duration::from_millis(1_900)..Duration::from_secs(6)).contains(&lasted), "{lasted:?}");
-    assert_eq!(door.ask(&of.token(&key, "bob", &json!({}))).await, "issuer_unavailable");
+    // Fresh for 1 s, stale for 2 s.
+    clock.advance(Duration::from_millis(2_999));
+    for token in [&cached, &bob, &of.token(&key, "carol", &json!({}))] {
+        assert_eq!(door.ask(token).await, "allowed", "until its last moment");
+    }
+    clock.advance(Duration::from_millis(1));
+    for token in [&cached, &bob, &of.token(&key, "dave", &json!({}))] {
+        assert_eq!(door.ask(token).await, "issuer_unavailable");
+    }
     let problems = door.status().await.problems.join("\n");
     assert!(problems.contains("issuer `corp` has no usable keys"), "{problems}");
     of.reopen().await;
-    door.until(&cached, "allowed").await;
+    door.until_asked_again(&clock, &cached).await;
     door.app.stop().await;
 }
 
@@ -336,8 +359,9 @@ async fn rotation_under_load_refuses_no_valid_token_and_ends_old_ones() {
         let lasted = clock.monotonic().saturating_sub(taken_back);
         assert!(lasted < FRESH + Duration::from_millis(500), "an old key counted for {lasted:?}");
         assert_eq!(door.ask(&old).await, "credential_unknown_key");
-        // Longer than the cool-down: an issuer does not rotate twice a second.
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        // An issuer does not rotate twice a second. Its keys are fetched again after 625 ms each, so between the first and the third
+        // fetch from here on more than the cool-down passes.
+        of.until_fetched(of.fetches() + 3).await;
     }
     stop.store(true, Ordering::SeqCst);
     let mut asked = 0;
@@ -441,4 +465,21 @@ async fn a_flood_of_unknown_keys_and_a_hung_issuer_disturb_nobody_else() {
     // is 5 s, or for a fetch.
     assert!(l99 < (q99 * 2).max(Duration::from_millis(100)), "p99 {l99:?} after {q99:?}");
     door.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_an_issuer_is_logged_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let jwks = json!({ "keys": [new_key().public_jwk(), { "kty": "oct", "kid": "old", "k": "AAAA" }] });
+    let corp = format!(
+        "[[identity.issuers]]\nalias = \"corp\"\nissuer = \"https://corp\"\naudiences = [\"things\"]\njwks = '{jwks}'\n"
+    );
+    configuration(dir.path(), None, &settings(&[corp]));
+    let server = ServerProcess::start(dir.path()).await;
+    let warned = server.first_events.iter().filter(|event| event["issuer.alias"] == "corp");
+    let warned: Vec<_> = warned.collect();
+    let [event] = warned.as_slice() else { panic!("{:#?}", server.first_events) };
+    assert_eq!(event["level"], "WARN");
+    assert!(event["message"].as_str().unwrap().contains("symmetric"), "{event}");
+    server.terminate().await;
 }

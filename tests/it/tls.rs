@@ -13,7 +13,7 @@ use deodar::api::client::Connection;
 use deodar::api::dial::Trust;
 use deodar::api::pb::{decision as pb, manage};
 use deodar::app::{ADMINISTRATOR_KEY, App, Running, read_key};
-use deodar::model::{Clock, Secret, SystemClock};
+use deodar::model::{Clock, ManualClock, Secret, SystemClock};
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -50,19 +50,35 @@ impl Secure {
 
     async fn start_in(dir: TempDir, authority: Authority, server: Issued, more: &str) -> Self {
         let sections = [server.section("decisions", more), server.section("management", more)].concat();
-        let running = build(dir.path(), &sections).await.unwrap().start();
+        Self::running(dir, authority, server, &sections, Arc::new(SystemClock::new())).await
+    }
+
+    async fn running(
+        dir: TempDir,
+        authority: Authority,
+        server: Issued,
+        sections: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let app = App::build(configuration(dir.path(), None, sections), clock).await.unwrap();
+        let running = app.start();
         let key = read_key(&dir.path().join(ADMINISTRATOR_KEY)).unwrap();
         Self { running, authority, server, key, dir }
     }
 
     /// Client certificates are as told; `root` vouches for them.
     async fn with_clients(certificates: &str) -> Self {
+        Self::with_clients_at(certificates, Arc::new(SystemClock::new())).await
+    }
+
+    async fn with_clients_at(certificates: &str, clock: Arc<dyn Clock>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new(dir.path(), "root");
         let server = authority.server(dir.path(), "server", &HERE);
         let more =
             format!("client_certificates = \"{certificates}\"\nclient_ca = \"{}\"", authority.file.display());
-        Self::start_in(dir, authority, server, &more).await
+        let sections = ["decisions", "management"].map(|name| server.section(name, &more)).concat();
+        Self::running(dir, authority, server, &sections, clock).await
     }
 
     fn urls(&self) -> [String; 2] {
@@ -565,20 +581,71 @@ async fn a_stream_ends_when_its_client_is_known_by_another_certificate() {
     known_by(&management, "edge", "dns:edge.example.com").await;
     let edge = authority.client(dir, "edge", &["edge.example.com"]).trusting(authority);
     let connection = Connection::open(&secure.running.decisions_url(), None, &edge).await.unwrap();
-    let (questions, asked) = tokio::sync::mpsc::channel(1);
-    let stream = tokio_stream::wrappers::ReceiverStream::new(asked);
-    let mut answers = connection.decisions().stream_check(stream).await.unwrap().into_inner();
-    let asking = pb::StreamCheckRequest { id: "1".into(), timeout: None, request: Some(question()) };
-    questions.send(asking).await.unwrap();
-    answers.message().await.unwrap().unwrap();
+    let mut stream = Asking::open(&connection).await;
+    stream.ask().await.unwrap();
     let rename = manage::SetClientCertificatesRequest {
         client_id: "edge".into(),
         certificates: vec!["dns:other.example.com".into()],
     };
     management.set_client_certificates(rename).await.unwrap();
-    let end = tokio::time::timeout(SOON, answers.message()).await.expect("the stream ends");
+    let end = tokio::time::timeout(SOON, stream.answers.message()).await.expect("the stream ends");
     assert_eq!(end.unwrap_err().code(), tonic::Code::Unauthenticated);
     secure.stop().await;
+}
+
+/// One that is known by its key meanwhile, or by a certificate that lasts, goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_the_certificate_expires_that_its_client_is_known_by() {
+    let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
+    let secure = Secure::with_clients_at("wanted", clock.clone()).await;
+    let (dir, authority) = (secure.dir.path(), &secure.authority);
+    let management = secure.management(&trust(authority)).await;
+    let url = secure.running.decisions_url();
+    let end = clock.now().seconds() + 1;
+    let mut streams = Vec::new();
+    for (id, end) in [("short", end), ("long", end + 3_600)] {
+        let name = format!("{id}.example.com");
+        known_by(&management, id, &format!("dns:{name}")).await;
+        let issued = authority.client_until(dir, id, &[&name], end);
+        let connection = Connection::open(&url, None, &issued.trusting(authority)).await.unwrap();
+        streams.push(Asking::open(&connection).await);
+    }
+    let key = create_client(&management, gateway("key")).await;
+    let keyed = authority.client_until(dir, "key", &["key.example.com"], end).trusting(authority);
+    streams.push(Asking::open(&Connection::open(&url, Some(&key), &keyed).await.unwrap()).await);
+    for stream in &mut streams {
+        stream.ask().await.unwrap();
+    }
+    clock.advance(Duration::from_secs(2));
+    let [short, long, keyed] = streams.as_mut_slice() else { panic!("three streams") };
+    let ended = tokio::time::timeout(SOON, short.answers.message()).await.expect("the stream ends");
+    assert_eq!(ended.unwrap_err().code(), tonic::Code::Unauthenticated);
+    long.ask().await.unwrap();
+    keyed.ask().await.unwrap();
+    drop(streams);
+    secure.stop().await;
+}
+
+/// A stream of questions that is open.
+struct Asking {
+    questions: tokio::sync::mpsc::Sender<pb::StreamCheckRequest>,
+    answers: tonic::Streaming<pb::StreamCheckResponse>,
+}
+
+impl Asking {
+    async fn open(connection: &Connection) -> Self {
+        let (questions, asked) = tokio::sync::mpsc::channel(1);
+        let stream = tokio_stream::wrappers::ReceiverStream::new(asked);
+        let answers = connection.decisions().stream_check(stream).await.unwrap().into_inner();
+        Self { questions, answers }
+    }
+
+    async fn ask(&mut self) -> Result<pb::StreamCheckResponse, tonic::Status> {
+        let asking = pb::StreamCheckRequest { id: "1".into(), timeout: None, request: Some(question()) };
+        self.questions.send(asking).await.unwrap();
+        let answer = tokio::time::timeout(SOON, self.answers.message()).await.expect("an answer");
+        answer.map(|answer| answer.expect("the stream is open"))
+    }
 }
 
 /// Runs the command line with these words and variables; what it said to both outputs.

@@ -5,7 +5,9 @@ use tonic::{Request, Response, Status};
 use super::{Door, timestamp};
 use crate::api::pb::manage as pb;
 use crate::api::pb::manage::system_service_server::SystemService;
-use crate::manage::{self, BundleStatus, CacheStats, IssuerStatus, ListenerStatus, ReplicaStatus, TlsStatus};
+use crate::manage::{
+    self, BundleStatus, CacheStats, IssuerStatus, ListenerStatus, ReplicaStatus, TlsStatus, TrustDomainInfo,
+};
 
 #[tonic::async_trait]
 impl SystemService for Door {
@@ -30,6 +32,7 @@ fn answer(status: manage::Status) -> pb::GetStatusResponse {
         apis: status.apis,
         issuers: status.issuers.iter().map(|issuer| issuer.alias.clone()).collect(),
         token_issuers: status.issuers.into_iter().map(issuer).collect(),
+        trust_domains: status.trust_domains.into_iter().map(trust_domain).collect(),
         signals: status.signals.try_into().unwrap_or(u64::MAX),
         records_queued: status.audit.queued,
         records_stored: status.audit.written,
@@ -72,6 +75,15 @@ fn issuer(issuer: IssuerStatus) -> pb::TokenIssuer {
         introspection_error_time: issuer.introspection_failure.as_ref().map(|(at, _)| timestamp(*at)),
         introspection_error: issuer.introspection_failure.map(|(_, problem)| problem).unwrap_or_default(),
         fetched_from: fetched.map(|fetched| fetched.from).unwrap_or_default(),
+    }
+}
+
+fn trust_domain(domain: TrustDomainInfo) -> pb::TrustDomain {
+    pb::TrustDomain {
+        alias: domain.alias.to_string(),
+        name: domain.name,
+        authorities: domain.authorities.try_into().unwrap_or(u32::MAX),
+        token_keys: domain.token_keys.try_into().unwrap_or(u32::MAX),
     }
 }
 

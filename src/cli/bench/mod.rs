@@ -137,8 +137,9 @@ impl Bench {
         if self.duration < Duration::from_millis(100) {
             bail!("a measurement takes at least 100ms; give a longer --duration");
         }
+        let trust = global.trust_for("--server", &global.server)?;
         let key = self.key(global)?;
-        let dialer = Dialer::new(&global.server, &global.trust())?;
+        let dialer = Dialer::new(&global.server, &trust)?;
         let bodies = self.bodies(global, &dialer, key.as_ref()).await?;
         let generator = Generator {
             dialer,

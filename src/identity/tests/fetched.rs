@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -234,6 +235,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// What counts, written down a second time and without a cache.
+#[derive(Clone, Copy, Default)]
 struct Model {
     set: Option<(u8, Timestamp)>,
     revoked: [bool; 6],
@@ -245,13 +247,140 @@ const MAX_STALE: u64 = 100;
 static TRIO: LazyLock<[SigningKey; 3]> = LazyLock::new(|| [(); 3].map(|()| key(Algorithm::EdDsa)));
 
 impl Model {
-    /// Token `n` is signed with key `n % 3`, issued after `50 n` seconds, and good for 200.
     fn accepts(&self, n: usize, now: Timestamp) -> bool {
-        let issued = later(50 * n as u64);
-        let leeway = Duration::from_secs(30);
-        let key = self.set.is_some_and(|(keys, end)| keys & (1 << (n % 3)) != 0 && now < end);
-        let time = issued <= now.plus(leeway) && now < issued.plus(Duration::from_secs(200)).plus(leeway);
-        key && time && !self.revoked[n] && self.issued_before.is_none_or(|before| issued >= before)
+        let end = self.set.map(|(_, end)| end);
+        self.counts(n) && in_time(n, now) && end.is_some_and(|end| now < end)
+    }
+
+    /// Whether nothing but the time is against it.
+    fn counts(&self, n: usize) -> bool {
+        let key = self.set.is_some_and(|(keys, _)| keys & (1 << (n % 3)) != 0);
+        key && !self.revoked[n] && self.issued_before.is_none_or(|before| issued(n) >= before)
+    }
+}
+
+/// Token `n` is signed with key `n % 3`, issued after `50 n` seconds, and good for 200.
+fn six_tokens() -> Vec<String> {
+    let made = |n: usize| {
+        let issued = issued(n).seconds();
+        let changes = json!({ "iat": issued, "exp": issued + 200, "jti": format!("t-{n}") });
+        TRIO[n % 3].sign(header("at+jwt"), &claims(changes)).unwrap()
+    };
+    (0..6).map(made).collect()
+}
+
+fn issued(n: usize) -> Timestamp {
+    later(50 * n as u64)
+}
+
+fn in_time(n: usize, now: Timestamp) -> bool {
+    let leeway = Duration::from_secs(30);
+    issued(n) <= now.plus(leeway) && now < issued(n).plus(Duration::from_secs(200)).plus(leeway)
+}
+
+fn chosen(keys: u8) -> KeySet {
+    let chosen: Vec<&SigningKey> = (0..3).filter(|n| keys & (1 << n) != 0).map(|n| &TRIO[n]).collect();
+    set_of(&chosen)
+}
+
+/// Whether a token counts, for threads that look while another one changes it: how often it changed, and in the last two bits
+/// what it is. A thread that finds the same before and after it looked knows what the answer must be.
+#[derive(Debug, Default)]
+struct Right(AtomicU64);
+
+const CHANGING: u64 = 2;
+
+impl Right {
+    fn set(&self, right: u64) {
+        self.0.store(((self.0.load(Ordering::SeqCst) >> 2) + 1) << 2 | right, Ordering::SeqCst);
+    }
+
+    fn read(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What the threads share.
+struct World {
+    identity: Identity,
+    revocations: Revocations,
+    tokens: Vec<String>,
+    rights: [Right; 6],
+    looks: AtomicU64,
+    done: AtomicBool,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            identity: remote_identity(|_| ()),
+            revocations: Revocations::new(),
+            tokens: six_tokens(),
+            rights: Default::default(),
+            looks: AtomicU64::default(),
+            done: AtomicBool::default(),
+        }
+    }
+
+    /// Looks once; what was wrong with the answer.
+    fn look(&self, n: usize, now: Timestamp) -> Option<String> {
+        let before = self.rights[n].read();
+        let known = self.identity.examine(&bearer(&self.tokens[n]), now);
+        let accepted = known.is_ok_and(|known| self.revocations.check(&known.principal).is_none());
+        let after = self.rights[n].read();
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let settled = before == after && before & CHANGING == 0;
+        let right = before & 1 == 1 && in_time(n, now);
+        (settled && accepted != right).then(|| format!("token {n} at {now}: {accepted} and not {right}"))
+    }
+
+    fn look_on(&self, number: usize) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for turn in number.. {
+            if self.done.load(Ordering::SeqCst) {
+                break;
+            }
+            // Every token in turn, and the times in another order.
+            wrong.extend(self.look(turn % 6, later(turn as u64 * 37 % 400)));
+        }
+        wrong
+    }
+
+    /// Does what changes the rights of tokens, and has the others look at what came of it.
+    fn change(&self, model: &mut Model, next: Model, act: impl FnOnce()) {
+        let changed: Vec<usize> = (0..6).filter(|n| model.counts(*n) != next.counts(*n)).collect();
+        changed.iter().for_each(|n| self.rights[*n].set(CHANGING));
+        act();
+        *model = next;
+        changed.iter().for_each(|n| self.rights[*n].set(model.counts(*n).into()));
+        let seen = self.looks.load(Ordering::SeqCst);
+        while self.looks.load(Ordering::SeqCst) < seen + 40 {
+            std::thread::yield_now();
+        }
+    }
+
+    fn happen(&self, number: usize, event: Event, model: &mut Model) {
+        match event {
+            Event::Fetch(keys @ 1.., _) => {
+                let hour = Duration::from_secs(3_600);
+                let next = Model { set: Some((keys, NOW.plus(hour))), ..*model };
+                self.change(model, next, || keys_of(&self.identity).take(chosen(keys), NOW, hour));
+            }
+            Event::RevokeToken(n) => {
+                let mut next = *model;
+                next.revoked[n] = true;
+                let revoked = revocation(number, &format!("token:corp/t-{n}"), None);
+                self.change(model, next, || self.revocations.apply(&revoked));
+            }
+            Event::RevokeIssuedBefore(seconds) => {
+                let before = later(seconds / 4);
+                let latest = model.issued_before.map_or(before, |known| known.max(before));
+                let next = Model { issued_before: Some(latest), ..*model };
+                let revoked = revocation(number, "issuer:corp", Some(before));
+                self.change(model, next, || self.revocations.apply(&revoked));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -280,20 +409,14 @@ proptest! {
             config.key_fetch.min_fresh = Duration::from_secs(1);
         });
         let revocations = Revocations::new();
-        let tokens: Vec<String> = (0..6usize).map(|n| {
-            let issued = later(50 * n as u64).seconds();
-            let changes = json!({ "iat": issued, "exp": issued + 200, "jti": format!("t-{n}") });
-            TRIO[n % 3].sign(header("at+jwt"), &claims(changes)).unwrap()
-        }).collect();
-        let mut model = Model { set: None, revoked: [false; 6], issued_before: None };
+        let tokens = six_tokens();
+        let mut model = Model::default();
         let mut now = NOW;
         for (number, event) in events.into_iter().enumerate() {
             match event {
                 Event::Fetch(0, _) => {}
                 Event::Fetch(keys, fresh) => {
-                    let chosen: Vec<&SigningKey> =
-                        (0..3).filter(|n| keys & (1 << n) != 0).map(|n| &TRIO[n]).collect();
-                    keys_of(&identity).take(set_of(&chosen), now, Duration::from_secs(fresh));
+                    keys_of(&identity).take(chosen(keys), now, Duration::from_secs(fresh));
                     model.set = Some((keys, now.plus(Duration::from_secs(fresh + MAX_STALE))));
                 }
                 Event::Pass(seconds) => now = now.plus(Duration::from_secs(seconds)),
@@ -313,6 +436,30 @@ proptest! {
                     prop_assert_eq!(accepted, model.accepts(n, now), "token {} at {}", n, now);
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// The same among threads: some verify and fill the cache while keys are taken back, given again and tokens revoked. What a
+    /// change does not touch counts all the while, and what it ends is accepted by nobody once it is done.
+    #[test]
+    fn no_cached_token_outlives_its_right_among_threads(events in proptest::collection::vec(event(), 1..60)) {
+        let (world, mut model) = (World::new(), Model::default());
+        let wrong: Vec<String> = std::thread::scope(|scope| {
+            let world = &world;
+            let others: Vec<_> = (0..3).map(|number| scope.spawn(move || world.look_on(number))).collect();
+            for (number, event) in events.into_iter().enumerate() {
+                world.happen(number, event, &mut model);
+            }
+            world.done.store(true, Ordering::SeqCst);
+            others.into_iter().flat_map(|other| other.join().unwrap()).collect()
+        });
+        prop_assert!(wrong.is_empty(), "{wrong:?}");
+        for n in 0..6 {
+            prop_assert_eq!(world.look(n, issued(n)), None, "afterwards");
         }
     }
 }

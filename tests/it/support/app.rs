@@ -44,8 +44,17 @@ impl TestApp {
             Backend::Sqlite => None,
             Backend::Postgres => Some(TestDatabase::migrated().await),
         };
+        Self::run(database, more, Arc::new(SystemClock::new())).await
+    }
+
+    /// On the embedded store, with a clock of the test's.
+    pub async fn start_at(clock: Arc<dyn Clock>, more: &str) -> Self {
+        Self::run(None, more, clock).await
+    }
+
+    async fn run(database: Option<TestDatabase>, more: &str, clock: Arc<dyn Clock>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let running = run(dir.path(), database.as_ref(), more).await;
+        let running = run(dir.path(), database.as_ref(), more, clock).await;
         let admin_key = read_key(&dir.path().join(ADMINISTRATOR_KEY)).unwrap();
         let management = connect(running.management(), &admin_key).await;
         let gateway_key = create_client(&management, all_granted()).await;
@@ -133,9 +142,8 @@ observe_until = "2126-01-01T00:00:00Z"
     Config::load(Some(&file)).unwrap()
 }
 
-async fn run(dir: &Path, database: Option<&TestDatabase>, more: &str) -> Running {
+async fn run(dir: &Path, database: Option<&TestDatabase>, more: &str, clock: Arc<dyn Clock>) -> Running {
     let config = configuration(dir, database.map(|database| database.url.as_str()), more);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     App::build(config, clock).await.unwrap().start()
 }
 

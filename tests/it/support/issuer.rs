@@ -20,6 +20,7 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -62,6 +63,8 @@ struct State {
     /// What introspection says of a token.
     tokens: Mutex<HashMap<String, Value>>,
     requests: Mutex<Vec<Seen>>,
+    /// That there is one more.
+    came: Notify,
 }
 
 /// A request that came.
@@ -122,6 +125,7 @@ impl TestIssuer {
             cache_control: Mutex::default(),
             tokens: Mutex::default(),
             requests: Mutex::default(),
+            came: Notify::new(),
         };
         let mut issuer = Self {
             address: listener.local_addr().unwrap(),
@@ -204,6 +208,17 @@ impl TestIssuer {
         self.seen("/jwks")
     }
 
+    /// Waits until the keys have been fetched so often.
+    pub async fn until_fetched(&self, times: usize) {
+        loop {
+            let more = self.state.came.notified();
+            if self.fetches() >= times {
+                return;
+            }
+            more.await;
+        }
+    }
+
     /// A good token for `subject`, signed with this key, with some claims replaced.
     pub fn token(&self, key: &SigningKey, subject: &str, changes: &Value) -> String {
         let now = SystemClock::new().now().seconds();
@@ -259,6 +274,7 @@ async fn answer(request: Request<Incoming>, state: &State, origin: &str) -> Resp
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
     state.requests.lock().unwrap().push(Seen { path: path.clone(), authorization, body: body.clone() });
+    state.came.notify_waiters();
     let good = match path.as_str() {
         "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {
             Some(json!({ "issuer": origin, "jwks_uri": format!("{origin}/jwks") }))

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use deodar::api::dial::Trust;
 use rcgen::{
@@ -47,6 +48,13 @@ impl Authority {
     /// A client's certificate for these names; those with `://` in them are URIs.
     pub fn client(&self, folder: &Path, file: &str, names: &[&str]) -> Issued {
         self.issue(folder, file, &params(names, ExtendedKeyUsagePurpose::ClientAuth))
+    }
+
+    /// A client's certificate that is good until this moment, in seconds since the epoch.
+    pub fn client_until(&self, folder: &Path, file: &str, names: &[&str], end: i64) -> Issued {
+        let mut params = params(names, ExtendedKeyUsagePurpose::ClientAuth);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(end).unwrap());
+        self.issue(folder, file, &params)
     }
 
     /// One whose time is over.

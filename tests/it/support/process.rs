@@ -14,6 +14,8 @@ pub struct ServerProcess {
     child: Child,
     pub decisions: SocketAddr,
     pub management: SocketAddr,
+    /// What it logged before it listened.
+    pub first_events: Vec<Value>,
 }
 
 impl ServerProcess {
@@ -31,19 +33,19 @@ impl ServerProcess {
         let mut seen = Vec::new();
         let listening = async {
             while let Some(line) = lines.next_line().await.unwrap() {
-                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 if event["message"] == "deodar is listening" {
-                    return event;
+                    return (event, seen);
                 }
-                seen.push(line);
+                seen.push(event);
             }
-            panic!("the server ended before it listened:\n{}", seen.join("\n"));
+            panic!("the server ended before it listened: {seen:#?}");
         };
-        let event = tokio::time::timeout(Duration::from_secs(60), listening).await.unwrap();
+        let (event, first_events) = tokio::time::timeout(Duration::from_secs(60), listening).await.unwrap();
         // The pipe must be read to the end, or the server would wait for us when it is full.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let address = |name: &str| event[name].as_str().unwrap().parse().unwrap();
-        Self { child, decisions: address("decisions"), management: address("management") }
+        Self { child, decisions: address("decisions"), management: address("management"), first_events }
     }
 
     /// Asks the process to stop, and waits until it has.
