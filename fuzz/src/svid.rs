@@ -156,7 +156,7 @@ pub fn judge(text: &str) -> Verdict {
     }
     let mut all = all.into_iter();
     let Some(leaf) = all.next() else { return Verdict::Refused };
-    judge_alone(&CertificateChain { leaf, above: all.collect() })
+    judge_alone(&CertificateChain::forwarded(leaf, all.collect()))
 }
 
 type Answer = Result<Authenticated, IdentityRefusal>;

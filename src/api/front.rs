@@ -89,7 +89,7 @@ pub enum Called {
     /// Its client may not call.
     Refused(Ready<Answer>),
     /// The thread has not come to it.
-    Waits(Option<Turn>),
+    Waits(Option<Box<Turn>>),
     Runs(Boxed),
 }
 
@@ -159,7 +159,7 @@ impl Calls {
         };
         let decider = Arc::clone(&self.front.decider);
         let (peer, place) = (self.peer.clone(), self.peer.queue().enter());
-        Called::Waits(Some(Turn { decider, client, peer, request, place }))
+        Called::Waits(Some(Box::new(Turn { decider, client, peer, request, place })))
     }
 
     /// The client that calls. A connection asks for the same client over and over, so the one that was let in last is

@@ -49,7 +49,6 @@ pub struct Connection {
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     peer: Peer,
-    /// Its place among those that wait until there is room for another call.
     reader: Reader,
     clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
@@ -81,8 +80,8 @@ impl Connection {
             stream,
             preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))),
             cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
-            peer: Peer::new(address, shown, queue),
-            reader: Reader::default(),
+            peer: Peer::new(address, shown, Arc::clone(&queue)),
+            reader: Reader::new(queue),
             clock: taken.clock,
             _place: taken.place,
         })
@@ -97,13 +96,10 @@ impl Connection {
         self.preface.as_mut().is_some_and(late).then_some(ErrorKind::TimedOut)
     }
 
-    /// What waits in the socket costs less than what was read and waits for its turn.
-    fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
-        let Self { peer, reader, .. } = self;
-        peer.queue().poll_room(reader, context)
-    }
-
     fn note_read(&mut self, bytes: usize, room: usize) {
+        if bytes < room {
+            self.reader.drained();
+        }
         if bytes > 0 {
             self.peer.note_read(self.clock.monotonic(), bytes < room);
         }
@@ -133,7 +129,8 @@ impl AsyncRead for Connection {
         if let Some(end) = self.poll_end(context) {
             return Poll::Ready(Err(end.into()));
         }
-        ready!(self.poll_room(context));
+        // What waits in the socket costs less than what was read and waits for its turn.
+        ready!(self.reader.poll_room(context));
         let room = buffer.remaining();
         let read = match &mut self.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),

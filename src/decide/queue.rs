@@ -9,8 +9,9 @@
 //! the queue, and the time of what is decided, short at any load. The idea is that of CoDel (K. Nichols, V. Jacobson:
 //! Controlling Queue Delay, 2012), as servers use it (B. Maurer: Fail at Scale, 2015).
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -24,10 +25,18 @@ pub struct Queue {
     waiting: AtomicUsize,
     /// Since when the thread always has had something to do: nanoseconds of the monotonic clock.
     busy_since: AtomicU64,
-    /// Those that have more to read, when there is room.
-    readers: Mutex<Vec<Waker>>,
-    /// How often all readers were told that there is room.
-    told: AtomicU64,
+    line: Mutex<Line>,
+    /// How many stand in line.
+    standing: AtomicUsize,
+}
+
+/// Readers that wait until there is room for more calls. They come in turn, so that none of them takes all the room.
+#[derive(Debug, Default)]
+struct Line {
+    /// Those that left before their turn are `None`.
+    readers: VecDeque<Option<Waker>>,
+    /// The ticket of the first of them. Those with lower ones have been called.
+    first: u64,
 }
 
 /// A call that waits for its turn; dropped when that comes.
@@ -41,11 +50,12 @@ pub struct Waited<'a> {
     pub queue: &'a Queue,
 }
 
-/// A reader's place among those that wait for room.
-#[derive(Debug, Default)]
+/// Whoever reads calls from one connection.
+#[derive(Debug)]
 pub struct Reader {
-    /// It is on the list that will be told after this many.
-    listed: Option<u64>,
+    queue: Arc<Queue>,
+    /// Its number in the line, until it has had its turn.
+    ticket: Option<u64>,
 }
 
 /// One without a bound.
@@ -56,13 +66,13 @@ impl Default for Queue {
 }
 
 impl Queue {
-    pub const fn new(read_ahead: usize) -> Self {
+    pub fn new(read_ahead: usize) -> Self {
         Self {
             read_ahead,
             waiting: AtomicUsize::new(0),
             busy_since: AtomicU64::new(0),
-            readers: Mutex::new(Vec::new()),
-            told: AtomicU64::new(0),
+            line: Mutex::default(),
+            standing: AtomicUsize::new(0),
         }
     }
 
@@ -82,26 +92,86 @@ impl Queue {
         Waiting(Arc::clone(self))
     }
 
-    /// Ready when another call may be read. Otherwise the reader is woken when half of those that wait have had their turn.
-    pub fn poll_room(&self, reader: &mut Reader, context: &Context<'_>) -> Poll<()> {
-        if self.waiting.load(Ordering::Relaxed) < self.read_ahead {
+    fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < self.read_ahead
+    }
+
+    /// When half of those that waited have had their turn, the next reader has its own.
+    fn leave(&self) {
+        if self.waiting.fetch_sub(1, Ordering::Relaxed) == self.read_ahead.div_ceil(2) {
+            self.call_next();
+        }
+    }
+
+    fn call_next(&self) {
+        if self.standing.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut line = self.line();
+        while let Some(reader) = line.readers.pop_front() {
+            line.first = line.first.wrapping_add(1);
+            self.standing.fetch_sub(1, Ordering::Relaxed);
+            if let Some(reader) = reader {
+                return reader.wake();
+            }
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    pub const fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, ticket: None }
+    }
+
+    /// Ready when another call may be read. Otherwise it stands in line, and is woken when it is its turn.
+    pub fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
+        let called = match self.ticket {
+            None => self.queue.standing.load(Ordering::Relaxed) == 0,
+            Some(ticket) => ticket < self.queue.line().first,
+        };
+        if called && self.queue.has_room() {
             return Poll::Ready(());
         }
-        let told = self.told.load(Ordering::Relaxed);
-        if reader.listed != Some(told) {
-            reader.listed = Some(told);
-            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        if called || self.ticket.is_none() {
+            self.ticket = Some(self.queue.line().stand(context.waker()));
+            self.queue.standing.fetch_add(1, Ordering::Relaxed);
         }
         Poll::Pending
     }
 
-    fn leave(&self) {
-        if self.waiting.fetch_sub(1, Ordering::Relaxed) != self.read_ahead.div_ceil(2) {
-            return;
+    /// There is nothing left to read for now: it is the next one's turn.
+    pub fn drained(&mut self) {
+        if self.ticket.take().is_some() && self.queue.has_room() {
+            self.queue.call_next();
         }
-        self.told.fetch_add(1, Ordering::Relaxed);
-        let readers = std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner));
-        readers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Nobody behind it waits for one that is gone.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let mut line = self.queue.line();
+        let place = ticket.checked_sub(line.first).and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| line.readers.get_mut(place)) {
+            Some(place) => *place = None,
+            None => {
+                drop(line);
+                self.queue.call_next();
+            }
+        }
+    }
+}
+
+impl Line {
+    /// The ticket of one who stands at the end.
+    fn stand(&mut self, reader: &Waker) -> u64 {
+        self.readers.push_back(Some(reader.clone()));
+        self.first.wrapping_add(self.readers.len() as u64).wrapping_sub(1)
     }
 }
 
@@ -164,27 +234,88 @@ mod tests {
         }
     }
 
+    struct Asking {
+        reader: Reader,
+        woken: Arc<Counting>,
+    }
+
+    impl Asking {
+        fn of(queue: &Arc<Queue>) -> Self {
+            Self { reader: Reader::new(Arc::clone(queue)), woken: Arc::default() }
+        }
+
+        fn may_read(&mut self) -> bool {
+            let waker = Waker::from(Arc::clone(&self.woken));
+            self.reader.poll_room(&Context::from_waker(&waker)).is_ready()
+        }
+
+        fn woken(&self) -> usize {
+            self.woken.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn enter(queue: &Arc<Queue>, calls: usize) -> Vec<Waiting> {
+        (0..calls).map(|_| queue.enter()).collect()
+    }
+
     #[test]
-    fn readers_stop_at_the_bound_and_go_on_at_half_of_it() {
+    fn reading_stops_at_the_bound_and_goes_on_at_half_of_it() {
         let queue = Arc::new(Queue::new(4));
-        let woken = Arc::new(Counting::default());
-        let waker = Waker::from(Arc::clone(&woken));
-        let context = Context::from_waker(&waker);
-        let mut reader = Reader::default();
-        let mut waiting: Vec<_> = (0..3).map(|_| queue.enter()).collect();
-        assert!(queue.poll_room(&mut reader, &context).is_ready());
-        waiting.push(queue.enter());
+        let mut reader = Asking::of(&queue);
+        let mut waiting = enter(&queue, 3);
+        assert!(reader.may_read());
+        waiting.extend(enter(&queue, 1));
         for _ in 0..3 {
-            assert!(queue.poll_room(&mut reader, &context).is_pending());
+            assert!(!reader.may_read());
         }
         waiting.truncate(2);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 0, "not yet");
+        assert_eq!(reader.woken(), 0, "not yet");
         waiting.truncate(1);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1, "and once, however often it asked");
-        assert!(queue.poll_room(&mut reader, &context).is_ready());
-        waiting.extend((0..9).map(|_| queue.enter()));
-        assert!(queue.poll_room(&mut reader, &context).is_pending());
+        assert_eq!(reader.woken(), 1, "and once, however often it asked");
+        assert!(reader.may_read());
+        waiting.extend(enter(&queue, 9));
+        assert!(!reader.may_read());
         drop(waiting);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert_eq!(reader.woken(), 2);
+    }
+
+    #[test]
+    fn readers_come_in_turn() {
+        let queue = Arc::new(Queue::new(2));
+        let mut waiting = enter(&queue, 2);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
+        assert!(!first.may_read() && !second.may_read());
+        waiting.pop();
+        assert_eq!((first.woken(), second.woken()), (0, 0));
+        waiting.pop();
+        assert_eq!((first.woken(), second.woken()), (1, 0));
+        assert!(!third.may_read(), "there is room, and others were here before");
+        assert!(first.may_read());
+        waiting.extend(enter(&queue, 2));
+        assert!(!first.may_read(), "behind the others again");
+        drop(waiting);
+        assert_eq!((first.woken(), second.woken(), third.woken()), (1, 1, 0));
+        assert!(second.may_read());
+        second.reader.drained();
+        assert_eq!(third.woken(), 1, "what the second had left");
+        third.reader.drained();
+        assert!(first.may_read());
+        first.reader.drained();
+        assert!(Asking::of(&queue).may_read(), "nobody stands in line");
+    }
+
+    #[test]
+    fn readers_that_go_keep_nobody_waiting() {
+        let queue = Arc::new(Queue::new(1));
+        let waiting = enter(&queue, 1);
+        let [mut called, mut gone, mut last] = [(); 3].map(|()| Asking::of(&queue));
+        assert!(!called.may_read() && !gone.may_read() && !last.may_read());
+        drop(waiting);
+        assert_eq!(called.woken(), 1);
+        drop(gone);
+        assert_eq!(last.woken(), 0);
+        drop(called);
+        assert_eq!(last.woken(), 1);
+        assert!(last.may_read());
     }
 }
