@@ -24,9 +24,17 @@ struct Inner {
     certificates: Option<Certificates>,
     /// Where its calls wait for their turn.
     queue: Arc<Queue>,
-    /// When there was nothing left to read, last: nanoseconds of the monotonic clock.
+    socket: Socket,
+}
+
+/// What was read, in nanoseconds of the monotonic clock.
+#[derive(Debug, Default)]
+struct Socket {
+    /// When there was nothing left to read, last.
     drained_at: AtomicU64,
-    /// The earliest moment at which the bytes that were read last can have come; zero before the first.
+    /// When it was read last; zero before the first time.
+    read_at: AtomicU64,
+    /// When that came, about.
     came_at: AtomicU64,
 }
 
@@ -57,8 +65,7 @@ impl Default for Peer {
 impl Peer {
     /// A peer whose calls wait there for their turn.
     pub fn new(address: Option<SocketAddr>, certificates: Option<Certificates>, queue: Arc<Queue>) -> Self {
-        let (drained_at, came_at) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { address, certificates, queue, drained_at, came_at }))
+        Self(Arc::new(Inner { address, certificates, queue, socket: Socket::default() }))
     }
 
     /// The verified certificate of the peer, with those that came along; `None` without TLS, and when it showed none.
@@ -81,24 +88,30 @@ impl Peer {
         &self.0.queue
     }
 
-    /// Bytes were read at this moment of the monotonic clock, and nothing is left if it `drained` the socket. They came
-    /// after what was read before them; and if the thread has been idle since, it was they that woke it.
-    pub fn note_read(&self, now: Duration, drained: bool) {
-        let drained_at = self.0.drained_at.load(Ordering::Relaxed);
-        let came_at = drained_at.max(nanos(self.0.queue.busy_since())).max(1);
-        self.0.came_at.store(came_at, Ordering::Relaxed);
+    /// Bytes were read at this moment of the monotonic clock, and nothing is left if it `drained` the socket. `asked` is
+    /// since when they would have been read if there had been room.
+    pub fn note_read(&self, now: Duration, drained: bool, asked: Duration) {
+        let Socket { drained_at, read_at, came_at } = &self.0.socket;
+        let since_drained = now.saturating_sub(Duration::from_nanos(drained_at.load(Ordering::Relaxed)));
+        // They came at any time since then; but the thread looks at each socket once a round, and then asks.
+        let unread = now.saturating_sub(asked).saturating_add(self.0.queue.round());
+        let waited = unread.min(since_drained / 2);
+        // If it has been idle since, it was they that woke it.
+        let came = now.saturating_sub(waited).max(self.0.queue.busy_since());
+        came_at.store(nanos(came), Ordering::Relaxed);
+        read_at.store(nanos(now).max(1), Ordering::Relaxed);
         if drained {
-            self.0.drained_at.store(nanos(now), Ordering::Relaxed);
+            drained_at.store(nanos(now), Ordering::Relaxed);
         }
     }
 
-    /// Since when a call waits that did not run yet: since its bytes came, for the thread reads again only when it has come
-    /// to all calls that it read before.
+    /// How long a call waits that did not run yet, for the thread reads again only when it has come to all calls that it
+    /// read before.
     pub fn waited(&self) -> Option<Waited<'_>> {
-        match self.0.came_at.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Waited { since: Duration::from_nanos(nanos), queue: &self.0.queue }),
-        }
+        let Socket { read_at, came_at, .. } = &self.0.socket;
+        let [read_at, came_at] = [read_at, came_at].map(|moment| moment.load(Ordering::Relaxed));
+        let moment = Duration::from_nanos;
+        (read_at > 0).then(|| Waited { since: moment(came_at), read: moment(read_at), queue: &self.0.queue })
     }
 }
 
@@ -115,20 +128,26 @@ mod tests {
     }
 
     #[test]
-    fn bytes_wait_since_the_socket_was_empty_or_the_thread_idle() {
-        let queue = Arc::new(Queue::new(1));
+    fn bytes_wait_until_the_thread_comes_round_and_then_for_room() {
+        let queue = Arc::new(Queue::default());
         let peer = Peer::new(None, None, Arc::clone(&queue));
         let since = || peer.waited().map(|waited| waited.since);
+        let read = |now, drained| peer.note_read(ms(now), drained, ms(now));
         assert_eq!(since(), None, "nothing came");
         queue.note_idle(ms(10));
-        peer.note_read(ms(11), true);
-        assert_eq!(since(), Some(ms(10)), "they woke the thread");
-        peer.note_read(ms(15), false);
-        assert_eq!(since(), Some(ms(11)), "it was busy, and they came after those before");
-        peer.note_read(ms(16), true);
-        assert_eq!(since(), Some(ms(11)), "of these some were there already");
-        queue.note_idle(ms(20));
-        peer.note_read(ms(21), true);
-        assert_eq!(since(), Some(ms(20)));
+        read(11, true);
+        assert_eq!(since(), Some(ms(11)), "the thread was there");
+        queue.note_round(ms(3));
+        read(15, true);
+        assert_eq!(since(), Some(ms(13)), "on average");
+        read(55, true);
+        assert_eq!(since(), Some(ms(52)), "the thread looked at it before");
+        peer.note_read(ms(85), false, ms(79));
+        assert_eq!(since(), Some(ms(76)), "there was no room for six milliseconds");
+        peer.note_read(ms(95), true, ms(86));
+        assert_eq!(since(), Some(ms(83)), "nor for some that came before that");
+        queue.note_idle(ms(100));
+        read(101, true);
+        assert_eq!(since(), Some(ms(100)), "they woke it");
     }
 }

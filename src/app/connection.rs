@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -50,6 +50,8 @@ pub struct Connection {
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     peer: Peer,
     reader: Reader,
+    /// When there was no room, first since nothing was left to read.
+    asked: Option<Duration>,
     clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
 }
@@ -82,6 +84,7 @@ impl Connection {
             cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
             peer: Peer::new(address, shown, Arc::clone(&queue)),
             reader: Reader::new(queue),
+            asked: None,
             clock: taken.clock,
             _place: taken.place,
         })
@@ -97,11 +100,16 @@ impl Connection {
     }
 
     fn note_read(&mut self, bytes: usize, room: usize) {
-        if bytes < room {
+        let drained = bytes < room;
+        if drained {
             self.reader.drained();
         }
         if bytes > 0 {
-            self.peer.note_read(self.clock.monotonic(), bytes < room);
+            let now = self.clock.monotonic();
+            self.peer.note_read(now, drained, self.asked.unwrap_or(now));
+        }
+        if drained {
+            self.asked = None;
         }
         if let Some((left, _)) = &mut self.preface {
             *left = left.saturating_sub(bytes);
@@ -130,7 +138,11 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(end.into()));
         }
         // What waits in the socket costs less than what was read and waits for its turn.
-        ready!(self.reader.poll_room(context));
+        if self.reader.poll_room(context).is_pending() {
+            let Self { asked, clock, .. } = &mut *self;
+            asked.get_or_insert_with(|| clock.monotonic());
+            return Poll::Pending;
+        }
         let room = buffer.remaining();
         let read = match &mut self.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),

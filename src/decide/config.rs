@@ -18,7 +18,8 @@ pub struct Config {
     #[schemars(with = "String")]
     pub max_queue_delay: Duration,
     /// How long a call may wait for its turn when the thread that decides has always had calls waiting for as long as
-    /// `max_queue_delay`: then it is asked more than it can do, and the queue has to stay short.
+    /// `max_queue_delay`: then it is asked more than it can do, and the queue has to stay short. Of those that waited longer
+    /// one in eight is decided nevertheless, so that somebody is served when all are late.
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub standing_queue_delay: Duration,
@@ -58,7 +59,7 @@ impl Default for Config {
         Self {
             max_in_flight: 1_024,
             max_queue_delay: Duration::from_millis(100),
-            standing_queue_delay: Duration::from_millis(20),
+            standing_queue_delay: Duration::from_millis(10),
             max_waiting: 1_024,
             default_timeout: Duration::from_secs(2),
             deadline_margin: Duration::from_millis(5),

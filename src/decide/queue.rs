@@ -17,6 +17,9 @@ use std::time::Duration;
 
 use super::Config;
 
+/// Of the calls that waited too long for a standing queue, one in so many is decided nevertheless.
+const ONE_IN: usize = 8;
+
 /// The calls of one thread. Others may look at it, and only the thread itself changes it.
 #[derive(Debug)]
 pub struct Queue {
@@ -25,9 +28,13 @@ pub struct Queue {
     waiting: AtomicUsize,
     /// Since when the thread always has had something to do: nanoseconds of the monotonic clock.
     busy_since: AtomicU64,
+    /// How long it takes the thread to come to all that it has read: nanoseconds.
+    round: AtomicU64,
     line: Mutex<Line>,
     /// How many stand in line.
     standing: AtomicUsize,
+    /// Calls that had waited too long for a standing queue.
+    late: AtomicUsize,
 }
 
 /// Readers that wait until there is room for more calls. They come in turn, so that none of them takes all the room.
@@ -47,6 +54,8 @@ pub struct Waiting(Arc<Queue>);
 #[derive(Clone, Copy, Debug)]
 pub struct Waited<'a> {
     pub since: Duration,
+    /// When it was read.
+    pub read: Duration,
     pub queue: &'a Queue,
 }
 
@@ -71,8 +80,10 @@ impl Queue {
             read_ahead,
             waiting: AtomicUsize::new(0),
             busy_since: AtomicU64::new(0),
+            round: AtomicU64::new(0),
             line: Mutex::default(),
             standing: AtomicUsize::new(0),
+            late: AtomicUsize::new(0),
         }
     }
 
@@ -86,10 +97,25 @@ impl Queue {
         Duration::from_nanos(self.busy_since.load(Ordering::Relaxed))
     }
 
+    /// The thread came to a call this long after it was read.
+    pub fn note_round(&self, round: Duration) {
+        self.round.store(u64::try_from(round.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long it takes the thread to come to all that it has read.
+    pub fn round(&self) -> Duration {
+        Duration::from_nanos(self.round.load(Ordering::Relaxed))
+    }
+
     /// A call was read, and waits.
     pub fn enter(self: &Arc<Self>) -> Waiting {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(Arc::clone(self))
+    }
+
+    /// When so many ask that all are late, to deny them all would serve nobody.
+    fn picks_one_of_the_late(&self) -> bool {
+        self.late.fetch_add(1, Ordering::Relaxed) % ONE_IN == ONE_IN - 1
     }
 
     fn has_room(&self) -> bool {
@@ -182,11 +208,15 @@ impl Drop for Waiting {
 }
 
 impl Waited<'_> {
-    /// Whether it has waited longer than it may.
+    /// Whether it has waited longer than it may, now that the thread has come to it.
     pub(super) fn too_long(self, now: Duration, config: &Config) -> bool {
+        self.queue.note_round(now.saturating_sub(self.read));
         let waited = now.saturating_sub(self.since);
+        if waited <= config.standing_queue_delay.min(config.max_queue_delay) {
+            return false;
+        }
         let is_standing = now.saturating_sub(self.queue.busy_since()) > config.max_queue_delay;
-        waited > config.max_queue_delay || is_standing && waited > config.standing_queue_delay
+        waited > config.max_queue_delay || is_standing && !self.queue.picks_one_of_the_late()
     }
 }
 
@@ -206,12 +236,15 @@ mod tests {
         let config = Config { max_queue_delay: ms(100), standing_queue_delay: ms(10), ..Config::default() };
         let queue = Queue::new(1);
         queue.note_idle(ms(1_000));
-        let too_long =
-            |now, waited| Waited { since: ms(now) - waited, queue: &queue }.too_long(ms(now), &config);
+        let too_long = |now, waited| {
+            Waited { since: ms(now) - waited, read: ms(now), queue: &queue }.too_long(ms(now), &config)
+        };
         assert!(!too_long(1_090, ms(90)), "a burst");
         assert!(too_long(1_200, ms(101)), "nobody waits so long");
         assert!(!too_long(1_101, ms(10)), "short enough for any queue");
         assert!(too_long(1_101, ms(11)), "the queue stands");
+        let denied = (1..ONE_IN * 3).filter(|_| too_long(1_101, ms(99))).count();
+        assert_eq!(denied, (ONE_IN - 1) * 3 - 1, "all but one in eight");
         queue.note_idle(ms(1_102));
         assert!(!too_long(1_150, ms(48)), "it is gone");
     }
@@ -221,8 +254,8 @@ mod tests {
         let config = Config { max_queue_delay: ms(0), ..Config::default() };
         let queue = Queue::new(1);
         queue.note_idle(ms(5));
-        assert!(Waited { since: ms(5), queue: &queue }.too_long(ms(6), &config));
-        assert!(!Waited { since: ms(6), queue: &queue }.too_long(ms(6), &config));
+        assert!(Waited { since: ms(5), read: ms(5), queue: &queue }.too_long(ms(6), &config));
+        assert!(!Waited { since: ms(6), read: ms(6), queue: &queue }.too_long(ms(6), &config));
     }
 
     #[derive(Default)]
