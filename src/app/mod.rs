@@ -16,6 +16,7 @@ mod lifecycle;
 mod listener;
 mod migrate;
 mod policies;
+mod priority;
 pub mod reference;
 mod run;
 mod shipped;
@@ -32,6 +33,7 @@ pub use config::Config;
 pub use fetch::HttpFetcher;
 pub use lifecycle::cancel_on_signal;
 pub use migrate::migrate;
+pub use priority::let_decisions_go_first;
 pub use run::Running;
 pub use shipped::unpack as unpack_policies;
 pub use token_report::{CheckReport, CheckResult, TokenReport, inspect_token};
@@ -48,6 +50,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
     let app = App::build(config, Arc::new(SystemClock::new())).await?;
     let running = app.start();
+    let_decisions_go_first();
     tracing::info!(
         decisions = %running.decisions(),
         management = %running.management(),

@@ -109,10 +109,16 @@ impl Running {
             health: app.health,
             config: app.config.server.clone(),
         };
+        let workers = doors.start_workers(&doors_stop);
         Self {
             decisions: app.decisions.address(),
             management: app.management_listener.address(),
-            listeners: tokio::spawn(doors.open(app.decisions, app.management_listener, doors_stop.clone())),
+            listeners: tokio::spawn(doors.open(
+                workers,
+                app.decisions,
+                app.management_listener,
+                doors_stop.clone(),
+            )),
             config: app.config,
             live: app.live,
             recorder: app.recorder,
@@ -226,13 +232,22 @@ struct Doors {
 }
 
 impl Doors {
+    fn start_workers(&self, stop: &Stop) -> anyhow::Result<Workers> {
+        let front = Front::new(self.gate.clone(), Arc::clone(&self.decider), &self.health)?;
+        Workers::start(&self.config, &front, stop)
+    }
+
     /// Serves at both listeners; when one ends, so does the other.
-    async fn open(self, decisions: Listener, management: Listener, stop: Stop) -> anyhow::Result<()> {
+    async fn open(
+        self,
+        workers: anyhow::Result<Workers>,
+        decisions: Listener,
+        management: Listener,
+        stop: Stop,
+    ) -> anyhow::Result<()> {
         // However this ends, a panic included: a server with one door shut is to stop.
         let _drain = stop.drain.clone().drop_guard();
-        let front = Front::new(self.gate.clone(), Arc::clone(&self.decider), &self.health)?;
-        let workers = Workers::start(&self.config, &front, &stop)?;
-        let decisions = workers.serve(decisions, stop.drain.clone());
+        let decisions = workers?.serve(decisions, stop.drain.clone());
         let routes = api::management_routes(&self.management, &self.health)?;
         let management = management.serve(routes, AuthenticateCallers::new(self.gate), &self.config, &stop);
         let end_both = || stop.drain.cancel();

@@ -28,6 +28,9 @@ use crate::api::Front;
 use crate::decide::Queue;
 use crate::model::Clock;
 
+/// What the names of these threads begin with.
+pub(super) const NAME: &str = "decide-";
+
 /// Connections that a thread has not taken up yet; beyond this, others get them.
 const BACKLOG: usize = 64;
 
@@ -71,16 +74,20 @@ impl Workers {
         for number in 0..threads {
             let (hand_over, connections) = mpsc::channel(BACKLOG);
             let (tell, ended) = oneshot::channel();
+            let (started, has_started) = std::sync::mpsc::channel();
             let work = work(connections);
             thread::Builder::new()
-                .name(format!("decide-{number}"))
+                .name(format!("{NAME}{number}"))
                 // Policies are evaluated recursively, and Cedar wants room for it.
                 .stack_size(8 * 1024 * 1024)
                 .spawn(move || {
+                    let _ = started.send(());
                     // Whoever started the threads has gone; there is nobody to tell.
                     let _ = tell.send(work());
                 })
                 .context("cannot start a decision thread")?;
+            // It has its name now. Without a sender it has gone already, and `ended` says how.
+            let _ = has_started.recv();
             workers.hand_over.push(hand_over);
             workers.ended.push(ended);
         }
