@@ -5,6 +5,7 @@ use prost::Message;
 
 use crate::support::app::{Backend, TestApp};
 use crate::support::case::reason_name;
+use crate::support::process::ServerProcess;
 
 fn health() -> pb::CheckRequest {
     let call = pb::ApiCall {
@@ -40,6 +41,22 @@ async fn a_call_that_waits_no_longer_than_it_may_is_decided() {
     let decision = gateway.decisions().check(health()).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(reason_name(decision.reason), "allowed");
     app.stop().await;
+}
+
+/// Where there is one core for all of them, what can wait gives way to what somebody waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_decide_go_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        "[server]\ndecisions = \"127.0.0.1:0\"\nmanagement = \"127.0.0.1:0\"\ndecision_threads = 2\n";
+    std::fs::write(dir.path().join("deodar.toml"), format!("data_dir = \".\"\n{config}")).unwrap();
+    let server = ServerProcess::start(dir.path()).await;
+    let (deciding, others): (Vec<_>, Vec<_>) =
+        server.threads().into_iter().partition(|(name, _)| name.starts_with("decide-"));
+    let least = others.iter().map(|(_, niceness)| *niceness).min().unwrap();
+    assert_eq!(deciding.len(), 2);
+    assert!(deciding.iter().all(|(_, niceness)| *niceness < least), "{deciding:?}, {others:?}");
+    server.terminate().await;
 }
 
 /// A refusal that does not wait for the message would reset the stream, and an HTTP/2 server lets go of a connection on

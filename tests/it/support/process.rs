@@ -48,6 +48,19 @@ impl ServerProcess {
         Self { child, decisions: address("decisions"), management: address("management"), first_events }
     }
 
+    /// The threads of the process: their names, and how nice each is to the others.
+    pub fn threads(&self) -> Vec<(String, i32)> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id().unwrap())).unwrap();
+        let thread = |thread: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap();
+            // proc_pid_stat(5): the name may hold anything, and behind it the niceness is the 17th field.
+            let (name, rest) = stat.rsplit_once(')').unwrap();
+            let niceness = rest.split_whitespace().nth(16).unwrap().parse().unwrap();
+            (name.split_once('(').unwrap().1.to_owned(), niceness)
+        };
+        threads.map(|entry| thread(entry.unwrap())).collect()
+    }
+
     /// Asks the process to stop, and waits until it has.
     pub async fn terminate(mut self) {
         let pid = self.child.id().unwrap().to_string();
