@@ -1,8 +1,8 @@
 //! Who goes first where there are fewer cores than threads that want one: those that decide.
 
-/// How much of a core the others get beside a thread that decides: a quarter. Records are stored with less, and signals
-/// come in.
-const NICENESS: i32 = 5;
+/// With it the others get a third of a core beside a thread that decides. Storing the records of what it decides takes
+/// half of that.
+const NICENESS: i32 = 3;
 
 /// Lets every thread of this process go behind those that decide, as far as they are there by now. Without it the times
 /// of decisions vary more, and nothing else is different.

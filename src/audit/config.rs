@@ -45,7 +45,7 @@ impl Default for Config {
     fn default() -> Self {
         let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         Self {
-            queue: at_least_one(32_768),
+            queue: at_least_one(65_536),
             batch: at_least_one(8_192),
             flush_interval: Duration::from_millis(100),
             drain_timeout: Duration::from_secs(10),

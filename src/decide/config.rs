@@ -59,7 +59,7 @@ impl Default for Config {
         Self {
             max_in_flight: 1_024,
             max_queue_delay: Duration::from_millis(100),
-            standing_queue_delay: Duration::from_millis(10),
+            standing_queue_delay: Duration::from_millis(20),
             max_waiting: 1_024,
             default_timeout: Duration::from_secs(2),
             deadline_margin: Duration::from_millis(5),
