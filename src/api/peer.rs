@@ -89,13 +89,17 @@ impl Peer {
     }
 
     /// Bytes were read at this moment of the monotonic clock, and nothing is left if it `drained` the socket. `asked` is
-    /// since when they would have been read if there had been room.
-    pub fn note_read(&self, now: Duration, drained: bool, asked: Duration) {
+    /// since when they would have been read if there had been room, if there was none.
+    pub fn note_read(&self, now: Duration, drained: bool, asked: Option<Duration>) {
         let Socket { drained_at, read_at, came_at } = &self.0.socket;
         let since_drained = now.saturating_sub(Duration::from_nanos(drained_at.load(Ordering::Relaxed)));
-        // They came at any time since then; but the thread looks at each socket once a round, and then asks.
-        let unread = now.saturating_sub(asked).saturating_add(self.0.queue.round());
-        let waited = unread.min(since_drained / 2);
+        let round = self.0.queue.round();
+        let waited = match asked {
+            // They came at any time since then; but the thread looks at each socket once a round.
+            None => round.min(since_drained / 2),
+            // The first of them were there before that; a peer that is made to wait has sent all by then.
+            Some(asked) => now.saturating_sub(asked).saturating_add(round).min(since_drained),
+        };
         // If it has been idle since, it was they that woke it.
         let came = now.saturating_sub(waited).max(self.0.queue.busy_since());
         came_at.store(nanos(came), Ordering::Relaxed);
@@ -132,7 +136,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let peer = Peer::new(None, None, Arc::clone(&queue));
         let since = || peer.waited().map(|waited| waited.since);
-        let read = |now, drained| peer.note_read(ms(now), drained, ms(now));
+        let read = |now, drained| peer.note_read(ms(now), drained, None);
         assert_eq!(since(), None, "nothing came");
         queue.note_idle(ms(10));
         read(11, true);
@@ -142,9 +146,9 @@ mod tests {
         assert_eq!(since(), Some(ms(13)), "on average");
         read(55, true);
         assert_eq!(since(), Some(ms(52)), "the thread looked at it before");
-        peer.note_read(ms(85), false, ms(79));
+        peer.note_read(ms(85), false, Some(ms(79)));
         assert_eq!(since(), Some(ms(76)), "there was no room for six milliseconds");
-        peer.note_read(ms(95), true, ms(86));
+        peer.note_read(ms(95), true, Some(ms(86)));
         assert_eq!(since(), Some(ms(83)), "nor for some that came before that");
         queue.note_idle(ms(100));
         read(101, true);

@@ -106,7 +106,7 @@ impl Connection {
         }
         if bytes > 0 {
             let now = self.clock.monotonic();
-            self.peer.note_read(now, drained, self.asked.unwrap_or(now));
+            self.peer.note_read(now, drained, self.asked);
         }
         if drained {
             self.asked = None;
