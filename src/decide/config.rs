@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Calls under way or waiting for their turn at once; beyond it, questions are denied as `overloaded`. A message of
-    /// a batch or a stream counts as one.
+    /// Calls under way at once; beyond it, questions are denied as `overloaded`. A message of a batch or a stream counts as
+    /// one.
     pub max_in_flight: usize,
     /// How long a call may wait for its turn, in a burst for example. One that waited longer is denied as `overloaded`: to
     /// answer it would make all behind it wait as long.
