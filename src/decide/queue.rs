@@ -124,21 +124,28 @@ impl Queue {
 
     /// When half of those that waited have had their turn, the next reader has its own.
     fn leave(&self) {
-        if self.waiting.fetch_sub(1, Ordering::Relaxed) == self.read_ahead.div_ceil(2) {
-            self.call_next();
+        let waited = self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if waited == 1 || waited == self.read_ahead.div_ceil(2) {
+            self.call();
         }
     }
 
-    fn call_next(&self) {
+    /// Calls the next reader; and all of them where nothing waits any more. One that is called need not read: its peer may
+    /// take no answers, and then the connection is stuck in writing. Nobody else is to wait for that.
+    // INVARIANT: while readers stand in line some call waits, so that one that leaves will call them.
+    fn call(&self) {
         if self.standing.load(Ordering::Relaxed) == 0 {
             return;
         }
+        let is_idle = self.waiting.load(Ordering::Relaxed) == 0;
         let mut line = self.line();
         while let Some(reader) = line.readers.pop_front() {
             line.first = line.first.wrapping_add(1);
             self.standing.fetch_sub(1, Ordering::Relaxed);
-            if let Some(reader) = reader {
-                return reader.wake();
+            let Some(reader) = reader else { continue };
+            reader.wake();
+            if !is_idle {
+                break;
             }
         }
     }
@@ -172,7 +179,7 @@ impl Reader {
     /// There is nothing left to read for now: it is the next one's turn.
     pub fn drained(&mut self) {
         if self.ticket.take().is_some() && self.queue.has_room() {
-            self.queue.call_next();
+            self.queue.call();
         }
     }
 }
@@ -187,7 +194,7 @@ impl Drop for Reader {
             Some(place) => *place = None,
             None => {
                 drop(line);
-                self.queue.call_next();
+                self.queue.call();
             }
         }
     }
@@ -314,19 +321,19 @@ mod tests {
 
     #[test]
     fn readers_come_in_turn() {
-        let queue = Arc::new(Queue::new(2));
-        let mut waiting = enter(&queue, 2);
+        let queue = Arc::new(Queue::new(4));
+        let mut waiting = enter(&queue, 4);
         let [mut first, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
         assert!(!first.may_read() && !second.may_read());
-        waiting.pop();
+        waiting.truncate(2);
         assert_eq!((first.woken(), second.woken()), (0, 0));
-        waiting.pop();
+        waiting.truncate(1);
         assert_eq!((first.woken(), second.woken()), (1, 0));
         assert!(!third.may_read(), "there is room, and others were here before");
         assert!(first.may_read());
-        waiting.extend(enter(&queue, 2));
+        waiting.extend(enter(&queue, 3));
         assert!(!first.may_read(), "behind the others again");
-        drop(waiting);
+        waiting.truncate(1);
         assert_eq!((first.woken(), second.woken(), third.woken()), (1, 1, 0));
         assert!(second.may_read());
         second.reader.drained();
@@ -338,12 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_is_called_and_does_not_read_keeps_nobody_waiting() {
+        let queue = Arc::new(Queue::new(4));
+        let mut waiting = enter(&queue, 4);
+        let [mut stuck, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
+        assert!(!stuck.may_read() && !second.may_read() && !third.may_read());
+        waiting.truncate(1);
+        assert_eq!((stuck.woken(), second.woken(), third.woken()), (1, 0, 0));
+        drop(waiting);
+        assert_eq!((second.woken(), third.woken()), (1, 1));
+        assert!(third.may_read() && second.may_read() && Asking::of(&queue).may_read());
+    }
+
+    #[test]
     fn readers_that_go_keep_nobody_waiting() {
-        let queue = Arc::new(Queue::new(1));
-        let waiting = enter(&queue, 1);
+        let queue = Arc::new(Queue::new(4));
+        let mut waiting = enter(&queue, 4);
         let [mut called, mut gone, mut last] = [(); 3].map(|()| Asking::of(&queue));
         assert!(!called.may_read() && !gone.may_read() && !last.may_read());
-        drop(waiting);
+        waiting.truncate(1);
         assert_eq!(called.woken(), 1);
         drop(gone);
         assert_eq!(last.woken(), 0);
