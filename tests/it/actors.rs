@@ -5,7 +5,7 @@ use deodar::api::pb::{decision as pb, manage};
 use deodar::identity::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::support::app::{Backend, TestApp, repository};
+use crate::support::app::{Backend, TestApp, things};
 use crate::support::case::reason_name;
 use crate::support::proof::{bearer, seconds_from_now};
 
@@ -21,20 +21,9 @@ struct Door {
 impl Door {
     async fn open() -> Self {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
-        let root = repository();
-        let root = root.display();
         let keys = key.public_jwks();
         let more = format!(
             r#"
-[policy.domains.things]
-directories = ["{root}/tests/fixtures/dpop"]
-
-[[inventory.apis]]
-id = "things"
-domain = "things"
-openapi = "{root}/tests/fixtures/dpop/things.openapi.yaml"
-hosts = ["things.example.com"]
-
 [[identity.issuers]]
 alias = "corp"
 issuer = "{ISSUER}"
@@ -51,7 +40,7 @@ jwks = '{keys}'
 may_assert = {{ domains = "*" }}
 "#
         );
-        let app = TestApp::start_with(Backend::Sqlite, &more).await;
+        let app = TestApp::start_with(Backend::Sqlite, &things("", &more)).await;
         let gateway = app.decisions(&app.gateway_key).await;
         Self { app, gateway, key }
     }

@@ -12,31 +12,11 @@ use deodar::api::client::Connection;
 use deodar::api::pb::decision as pb;
 use serde_json::Value;
 
-use crate::support::app::{Backend, TestApp, repository};
+use crate::support::app::{Backend, THINGS_HOST, TestApp, things};
 use crate::support::case::{effect_name, reason_name};
 use crate::support::proof::token_with;
 
-pub const HOST: &str = "things.example.com";
 pub const PATH: &str = "/things/7";
-
-/// The API `things` in a domain of its own, and `more` sections.
-pub fn configuration(more: &str) -> String {
-    let root = repository();
-    let root = root.display();
-    format!(
-        r#"
-[policy.domains.things]
-directories = ["{root}/tests/fixtures/dpop"]
-
-[[inventory.apis]]
-id = "things"
-domain = "things"
-openapi = "{root}/tests/fixtures/dpop/things.openapi.yaml"
-hosts = ["{HOST}"]
-{more}
-"#
-    )
-}
 
 pub struct Door {
     pub app: TestApp,
@@ -45,7 +25,7 @@ pub struct Door {
 
 impl Door {
     pub async fn open(more: &str) -> Self {
-        let app = TestApp::start_with(Backend::Sqlite, &configuration(more)).await;
+        let app = TestApp::start_with(Backend::Sqlite, &things("", more)).await;
         let gateway = app.decisions(&app.gateway_key).await;
         Self { app, gateway }
     }
@@ -78,7 +58,7 @@ pub async fn ask(gateway: &Connection, credential: pb::Credential, question: pb:
 pub fn call(path: &str) -> pb::Question {
     let call = pb::ApiCall {
         method: "GET".into(),
-        host: HOST.into(),
+        host: THINGS_HOST.into(),
         path: path.into(),
         secure: true,
         ..pb::ApiCall::default()

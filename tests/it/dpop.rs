@@ -7,34 +7,13 @@ use deodar::api::pb::{decision as pb, manage};
 use deodar::identity::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::support::app::{Backend, TestApp, create_client, repository};
+use crate::support::app::{Backend, THINGS_HOST, TestApp, create_client, things};
 use crate::support::case::{effect_name, reason_name};
 use crate::support::proof::{Draft, Prover, bearer, dpop, seconds_from_now, token_hash, token_with};
 
-const HOST: &str = "things.example.com";
 const PATH: &str = "/things/7";
 const URI: &str = "https://things.example.com/things/7";
 const BINDING: &str = "credential_binding_failed";
-
-/// The API `things` in a domain of its own; `api` are more lines about it, `more` more sections.
-fn configuration(api: &str, more: &str) -> String {
-    let root = repository();
-    let root = root.display();
-    format!(
-        r#"
-[policy.domains.things]
-directories = ["{root}/tests/fixtures/dpop"]
-
-[[inventory.apis]]
-id = "things"
-domain = "things"
-openapi = "{root}/tests/fixtures/dpop/things.openapi.yaml"
-hosts = ["{HOST}"]
-{api}
-{more}
-"#
-    )
-}
 
 struct Door {
     app: TestApp,
@@ -43,7 +22,7 @@ struct Door {
 
 impl Door {
     async fn open(api: &str, more: &str) -> Self {
-        let app = TestApp::start_with(Backend::Sqlite, &configuration(api, more)).await;
+        let app = TestApp::start_with(Backend::Sqlite, &things(api, more)).await;
         let gateway = app.decisions(&app.gateway_key).await;
         Self { app, gateway }
     }
@@ -64,7 +43,7 @@ impl Door {
 
     /// Asks about the usual call.
     async fn get(&self, credential: pb::Credential) -> pb::Decision {
-        self.ask(credential, call("GET", HOST, PATH)).await
+        self.ask(credential, call("GET", THINGS_HOST, PATH)).await
     }
 }
 
@@ -116,7 +95,7 @@ async fn a_proof_opens_the_door_once_and_the_policies_see_it() {
         );
         assert_eq!(again.principal, "", "it proved nobody");
         let seen = prover.proof("GET", "https://things.example.com/seen", &token);
-        let seen = door.ask(dpop(&token, &seen), call("GET", HOST, "/seen?a=b")).await;
+        let seen = door.ask(dpop(&token, &seen), call("GET", THINGS_HOST, "/seen?a=b")).await;
         assert_eq!(reason(&seen), "allowed");
     }
     door.app.stop().await;
@@ -137,7 +116,7 @@ async fn spellings_of_one_uri_are_one() {
         ("/", "https://things.example.com"),
     ] {
         let proof = prover.proof("GET", htu, &token);
-        let decision = door.ask(dpop(&token, &proof), call("GET", HOST, path)).await;
+        let decision = door.ask(dpop(&token, &proof), call("GET", THINGS_HOST, path)).await;
         assert_eq!(reason(&decision), "allowed", "{path} {htu}: {}", detail(&decision));
     }
     door.app.stop().await;
@@ -332,7 +311,7 @@ async fn one_jti_is_of_one_key_only() {
         assert_eq!(reason(&door.get(dpop(&token, &proof)).await), "allowed");
         assert_eq!(reason(&door.get(dpop(&token, &proof)).await), "credential_replayed");
         let other = prover.draft("POST", URI, &token).claim("jti", json!("the same")).sign();
-        let other = door.ask(dpop(&token, &other), call("POST", HOST, PATH)).await;
+        let other = door.ask(dpop(&token, &other), call("POST", THINGS_HOST, PATH)).await;
         assert_eq!(reason(&other), "credential_replayed", "another request does not make it new");
     }
     door.app.stop().await;
@@ -343,7 +322,7 @@ async fn a_cached_token_does_not_remember_that_it_was_proved() {
     let door = Door::open("", "").await;
     let prover = Prover::new(Algorithm::Es256);
     let token = door.bound_token(&prover);
-    let seen = || call("GET", HOST, "/seen");
+    let seen = || call("GET", THINGS_HOST, "/seen");
     for _ in 0..3 {
         let proof = prover.proof("GET", "https://things.example.com/seen", &token);
         assert_eq!(reason(&door.ask(dpop(&token, &proof), seen()).await), "allowed");
@@ -363,7 +342,7 @@ async fn a_cached_token_does_not_remember_that_it_was_proved() {
 #[tokio::test]
 async fn endpoints_can_want_a_bound_token() {
     let door = Door::open("", "").await;
-    let bound = || call("GET", HOST, "/bound");
+    let bound = || call("GET", THINGS_HOST, "/bound");
     let unbound = token_with(door.app.dir.path(), json!({}));
     let refused = door.ask(bearer(&unbound, ""), bound()).await;
     assert_eq!((reason(&refused).as_str(), error(&refused).as_str()), (BINDING, TOKEN));
@@ -500,7 +479,7 @@ async fn an_answer_about_a_proof_is_never_reusable() {
     let key = create_client(&door.app.management().await, client).await;
     door.gateway = door.app.decisions(&key).await;
     let unbound = token_with(door.app.dir.path(), json!({}));
-    let root = || call("GET", HOST, "/");
+    let root = || call("GET", THINGS_HOST, "/");
     assert!(door.ask(bearer(&unbound, ""), root()).await.reuse_for.is_some());
     let prover = Prover::new(Algorithm::Es256);
     let token = door.bound_token(&prover);
@@ -528,7 +507,7 @@ async fn a_proof_is_about_one_call_and_about_no_cedar_question() {
     assert!(detail(&decision).contains("no URI"), "{}", detail(&decision));
     let batch = pb::BatchCheckRequest {
         credentials: vec![dpop(&token, &prover.proof("GET", URI, &token))],
-        questions: ["/things/8", PATH, PATH].map(|path| call("GET", HOST, path)).into(),
+        questions: ["/things/8", PATH, PATH].map(|path| call("GET", THINGS_HOST, path)).into(),
         ..pb::BatchCheckRequest::default()
     };
     let answers = door.gateway.decisions().batch_check(batch).await.unwrap().into_inner().decisions;
@@ -545,7 +524,7 @@ async fn two_credentials_at_once_are_an_invalid_request() {
     let proof = prover.proof("GET", URI, &token);
     let request = pb::CheckRequest {
         credentials: vec![dpop(&token, &proof), bearer(&token, "")],
-        question: Some(call("GET", HOST, PATH)),
+        question: Some(call("GET", THINGS_HOST, PATH)),
         ..pb::CheckRequest::default()
     };
     let decision = door.gateway.decisions().check(request).await.unwrap().into_inner().decision.unwrap();

@@ -6,8 +6,8 @@ use deodar::identity::Algorithm;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::issuers::{HOST, settings};
-use crate::support::app::{Backend, TestApp};
+use super::issuers::settings;
+use crate::support::app::{Backend, THINGS_HOST, TestApp};
 use crate::support::case::reason_name;
 use crate::support::issuer::{Mode, TestIssuer, new_key};
 use crate::support::proof::{Prover, bearer, dpop, seconds_from_now};
@@ -62,7 +62,7 @@ connect_timeout = "300ms"
     async fn ask(&self, credential: pb::Credential) -> String {
         let call = pb::ApiCall {
             method: "GET".into(),
-            host: HOST.into(),
+            host: THINGS_HOST.into(),
             path: "/things/7".into(),
             secure: true,
             ..pb::ApiCall::default()
@@ -146,7 +146,7 @@ async fn a_bound_opaque_token_needs_its_proof() {
     let prover = Prover::new(Algorithm::Es256);
     door.announce("bound", &json!({ "token_type": "DPoP", "cnf": prover.confirmation() }));
     assert_eq!(door.bearer("bound").await, "credential_binding_failed");
-    let uri = format!("https://{HOST}/things/7");
+    let uri = format!("https://{THINGS_HOST}/things/7");
     let proof = prover.proof("GET", &uri, "bound");
     assert_eq!(door.ask(dpop("bound", &proof)).await, "allowed");
     assert_eq!(door.ask(dpop("bound", &proof)).await, "credential_replayed");

@@ -14,35 +14,19 @@ use deodar::identity::SigningKey;
 use deodar::model::{Clock, ManualClock, SystemClock};
 use serde_json::json;
 
-use crate::support::app::{TestApp, configuration, repository};
+use crate::support::app::{THINGS_HOST, TestApp, configuration, things};
 use crate::support::case::reason_name;
 use crate::support::issuer::{Authority, Mode, TestIssuer, new_key};
 use crate::support::process::ServerProcess;
 use crate::support::proof::bearer;
 
-pub const HOST: &str = "things.example.com";
 const SOON: Duration = Duration::from_secs(20);
 /// The `max_retry` of [`issuer`].
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The API `things`, and issuers that may speak of it.
 pub fn settings(issuers: &[String]) -> String {
-    let root = repository();
-    let root = root.display();
-    format!(
-        r#"
-[policy.domains.things]
-directories = ["{root}/tests/fixtures/dpop"]
-
-[[inventory.apis]]
-id = "things"
-domain = "things"
-openapi = "{root}/tests/fixtures/dpop/things.openapi.yaml"
-hosts = ["{HOST}"]
-{}
-"#,
-        issuers.join("\n")
-    )
+    things("", &issuers.join("\n"))
 }
 
 /// An issuer of the configuration. `key_fetch` are settings in place of the short times, with which a test sees time pass.
@@ -131,7 +115,7 @@ impl Door {
 async fn ask(gateway: &Connection, token: &str) -> String {
     let call = pb::ApiCall {
         method: "GET".into(),
-        host: HOST.into(),
+        host: THINGS_HOST.into(),
         path: "/things/7".into(),
         secure: true,
         ..pb::ApiCall::default()

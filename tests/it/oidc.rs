@@ -20,13 +20,12 @@ use deodar::model::{Clock, SystemClock};
 use serde_json::Value;
 use tokio::sync::RwLock;
 
-use crate::support::app::{Backend, TestApp, repository};
+use crate::support::app::{Backend, THINGS_HOST, TestApp, things};
 use crate::support::case::reason_name;
 use crate::support::certificate::{client, self_signed, with};
 use crate::support::oidc::{OTHERS, OTHERS_OPAQUE, OpenIdProvider, THINGS, THINGS_OPAQUE};
 use crate::support::proof::{Prover, bearer, dpop};
 
-const HOST: &str = "things.example.com";
 const URI: &str = "https://things.example.com/things/7";
 const SOON: Duration = Duration::from_secs(30);
 /// For how long a key set counts as fresh. The provider has no opinion about that.
@@ -39,23 +38,13 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 
 /// The API `things`, and the provider as the issuer `corp`, who knows this server by the secret in the file.
 fn configuration(provider: &OpenIdProvider, secret: &Path) -> String {
-    let (root, issuer, introspect) =
-        (repository(), &provider.issuer, provider.endpoint("introspection_endpoint"));
-    let (root, secret) = (root.display(), secret.display());
+    let (issuer, introspect) = (&provider.issuer, provider.endpoint("introspection_endpoint"));
+    let secret = secret.display();
     let [fresh, stale, max_age] = [FRESH, STALE, MAX_AGE].map(|time| time.as_secs());
-    format!(
+    let more = format!(
         r#"
 [identity]
 opaque_tokens = "corp"
-
-[policy.domains.things]
-directories = ["{root}/tests/fixtures/dpop"]
-
-[[inventory.apis]]
-id = "things"
-domain = "things"
-openapi = "{root}/tests/fixtures/dpop/things.openapi.yaml"
-hosts = ["{HOST}"]
 
 [[identity.issuers]]
 alias = "corp"
@@ -81,7 +70,8 @@ max_age = "{max_age}s"
 refused_max_age = "1s"
 without_subject = true
 "#
-    )
+    );
+    things("", &more)
 }
 
 struct Door {
@@ -118,7 +108,7 @@ impl Door {
 async fn ask(gateway: &Connection, credential: pb::Credential) -> pb::Decision {
     let call = pb::ApiCall {
         method: "GET".into(),
-        host: HOST.into(),
+        host: THINGS_HOST.into(),
         path: "/things/7".into(),
         secure: true,
         ..pb::ApiCall::default()

@@ -7,7 +7,7 @@ use rcgen::CertificateParams;
 use serde_json::json;
 
 use super::{Attack, Door, PATH, all_refused, ask, attack, call, challenge, detail, reason};
-use crate::support::app::create_client;
+use crate::support::app::{THINGS_HOST, create_client};
 use crate::support::case::effect_name;
 use crate::support::certificate::{
     Authority, alone, byte_sequence, client, confirmation, pem, self_signed, url_encoded, valid, with,
@@ -230,7 +230,7 @@ async fn a_token_that_is_bound_to_both_needs_both() {
     let mut both = confirmation(&own);
     both["jkt"] = json!(prover.key.kid());
     let token = door.token(json!({ "cnf": both }));
-    let uri = format!("https://{}{PATH}", super::HOST);
+    let uri = format!("https://{THINGS_HOST}{PATH}");
     let proof = prover.proof("GET", &uri, &token);
     let certificate = || Form::Der(own.clone());
     let reason_of = |decision: pb::Decision| reason(&decision);

@@ -9,8 +9,8 @@ use rcgen::KeyPair;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{PATH, ask, call, configuration, detail, reason};
-use crate::support::app::{Backend, TestApp, create_client};
+use super::{PATH, ask, call, detail, reason};
+use crate::support::app::{Backend, TestApp, create_client, things};
 use crate::support::certificate::{Authority, alone, client, confirmation, pem, with};
 use crate::support::pki::{Authority as Public, HERE, write};
 use crate::support::proof::{bearer, token_with};
@@ -44,8 +44,7 @@ impl Mesh {
         let domain = format!(
             "[[identity.trust_domains]]\nalias = \"prod\"\nname = \"prod.example.com\"\nbundle_file = \"{bundle}\"\ndomains = \"*\""
         );
-        let app =
-            TestApp::start_with(Backend::Sqlite, &configuration(&format!("{listener}\n{domain}"))).await;
+        let app = TestApp::start_with(Backend::Sqlite, &things("", &format!("{listener}\n{domain}"))).await;
         Self { app, prod, public, folder }
     }
 

@@ -85,6 +85,30 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Where the API [`things`] is.
+pub const THINGS_HOST: &str = "things.example.com";
+
+/// Sections for the API `things` in a domain of its own: its policies permit everything, so what is refused there is refused
+/// for the credential. `api` are more lines about it, `more` are more sections.
+pub fn things(api: &str, more: &str) -> String {
+    let root = repository();
+    let root = root.display();
+    format!(
+        r#"
+[policy.domains.things]
+directories = ["{root}/tests/fixtures/dpop"]
+
+[[inventory.apis]]
+id = "things"
+domain = "things"
+openapi = "{root}/tests/fixtures/dpop/things.openapi.yaml"
+hosts = ["{THINGS_HOST}"]
+{api}
+{more}
+"#
+    )
+}
+
 /// The configuration of a test server, as a file would hold it.
 pub fn configuration(dir: &Path, database_url: Option<&str>, more: &str) -> Config {
     let root = repository();
