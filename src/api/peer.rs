@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::decide::{Queue, Waited};
+use crate::model::duration::nanos;
 use crate::model::{CallerCertificate, CertificateChain};
 
 /// Among the extensions of every call.
@@ -117,10 +118,6 @@ impl Peer {
         let moment = Duration::from_nanos;
         (read_at > 0).then(|| Waited { since: moment(came_at), read: moment(read_at), queue: &self.0.queue })
     }
-}
-
-fn nanos(moment: Duration) -> u64 {
-    u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

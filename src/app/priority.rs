@@ -1,8 +1,8 @@
 //! Who goes first where there are fewer cores than threads that want one: those that decide.
 
-/// With it the others get a third of a core beside a thread that decides. Storing the records of what it decides takes
-/// half of that.
-const NICENESS: i32 = 3;
+/// So much nicer than they were: then the others get a third of a core beside a thread that decides. Storing the records
+/// of what it decides takes half of that.
+const NICER_BY: i32 = 3;
 
 /// Lets every thread of this process go behind those that decide, as far as they are there by now. Without it the times
 /// of decisions vary more, and nothing else is different.
@@ -10,10 +10,17 @@ pub fn let_decisions_go_first() {
     // On Linux a priority is a thread's own (setpriority(2)), and a new thread has that of the one that started it.
     #[cfg(target_os = "linux")]
     for thread in others() {
-        if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
+        if let Err(error) = give_way(thread) {
             tracing::debug!(%error, "cannot let decisions go first");
         }
     }
+}
+
+/// Beginning with what it has: whoever started this process may have made all of it nice.
+#[cfg(target_os = "linux")]
+fn give_way(thread: rustix::process::Pid) -> rustix::io::Result<()> {
+    let niceness = rustix::process::getpriority_process(Some(thread))?;
+    rustix::process::setpriority_process(Some(thread), niceness.saturating_add(NICER_BY))
 }
 
 #[cfg(target_os = "linux")]

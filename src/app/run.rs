@@ -59,6 +59,7 @@ impl Running {
     pub(super) fn start(app: App) -> Self {
         let (doors_stop, stop) = (Stop::default(), CancellationToken::new());
         let background = Background::new(stop.clone());
+        let doors = Doors::of(&app);
         let heart = Heart {
             store: Arc::clone(&app.store),
             live: Arc::clone(&app.live),
@@ -102,13 +103,6 @@ impl Running {
             ),
         );
         background.spawn("the health report", health.then(|()| stop.cancelled_owned()));
-        let doors = Doors {
-            gate: Gate::new(Arc::clone(&app.live), app.recorder.clone()),
-            decider: app.decider,
-            management: app.management,
-            health: app.health,
-            config: app.config.server.clone(),
-        };
         let workers = doors.start_workers(&doors_stop);
         Self {
             decisions: app.decisions.address(),
@@ -232,6 +226,16 @@ struct Doors {
 }
 
 impl Doors {
+    fn of(app: &App) -> Self {
+        Self {
+            gate: Gate::new(Arc::clone(&app.live), app.recorder.clone()),
+            decider: Arc::clone(&app.decider),
+            management: Arc::clone(&app.management),
+            health: app.health.clone(),
+            config: app.config.server.clone(),
+        }
+    }
+
     fn start_workers(&self, stop: &Stop) -> anyhow::Result<Workers> {
         let front = Front::new(self.gate.clone(), Arc::clone(&self.decider), &self.health)?;
         Workers::start(&self.config, &front, stop)

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Config;
+use crate::model::duration::nanos;
 
 /// Of the calls that waited too long for a standing queue, one in so many is decided nevertheless.
 const ONE_IN: usize = 8;
@@ -89,7 +90,7 @@ impl Queue {
 
     /// The thread had nothing to do until now.
     pub fn note_idle(&self, now: Duration) {
-        self.busy_since.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.busy_since.store(nanos(now), Ordering::Relaxed);
     }
 
     /// Since when the thread always has had something to do.
@@ -99,7 +100,7 @@ impl Queue {
 
     /// The thread came to a call this long after it was read.
     pub fn note_round(&self, round: Duration) {
-        self.round.store(u64::try_from(round.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.round.store(nanos(round), Ordering::Relaxed);
     }
 
     /// How long it takes the thread to come to all that it has read.

@@ -27,6 +27,7 @@ mod dpop;
 mod dpop_config;
 mod fetch;
 mod grant;
+mod info;
 mod introspected;
 mod introspection;
 mod introspection_config;
@@ -85,6 +86,7 @@ pub use directory::Directory;
 pub use dpop_config::{DpopConfig, NonceUse, SenderConstrained};
 pub use fetch::{FetchConfig, FetchError, FetchRequest, Fetched, Fetcher, Form, may_connect};
 pub use grant::{Grant, MayAssert};
+pub use info::{IssuerInfo, TrustDomainInfo};
 pub use introspection::IntrospectionInfo;
 pub use introspection_config::{ClientAuthentication, IntrospectionConfig};
 pub use issuer::IdentityError;
@@ -134,38 +136,6 @@ pub struct Identity {
     proofs: Proofs,
     certificates: CertificateConfig,
     anonymous: Authenticated,
-}
-
-/// What an operator may see of an issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerInfo {
-    pub alias: IssuerAlias,
-    pub issuer: String,
-    pub audiences: Vec<String>,
-    /// None for an issuer with a shared key.
-    pub algorithms: Vec<Algorithm>,
-    pub shared_key: Option<MacAlgorithm>,
-    pub token_types: Vec<String>,
-    /// How many keys can verify its tokens; of fetched ones, those that were fetched last.
-    pub keys: usize,
-    pub key_ids: Vec<String>,
-    /// Where they come from and how old they are, when they are fetched.
-    pub fetched: Option<FetchedKeys>,
-    /// How its opaque tokens are asked about, where they are.
-    pub introspection: Option<IntrospectionInfo>,
-    /// Keys that were left out, settings that cannot work.
-    pub warnings: Vec<String>,
-}
-
-/// What an operator may see of a trust domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustDomainInfo {
-    pub alias: IssuerAlias,
-    pub name: String,
-    /// How many authorities of its bundle can vouch for certificates.
-    pub authorities: usize,
-    /// How many keys of its bundle can verify tokens.
-    pub token_keys: usize,
 }
 
 impl Identity {
@@ -461,20 +431,6 @@ impl Identity {
         self.issuers.values().filter_map(|issuer| issuer.keys.remote())
     }
 
-    /// The trusted issuers, by alias.
-    pub fn issuers(&self) -> Vec<IssuerInfo> {
-        let mut infos: Vec<IssuerInfo> = self.issuers.values().map(info).collect();
-        infos.sort_by(|a, b| a.alias.cmp(&b.alias));
-        infos
-    }
-
-    /// The trust domains that are believed, by alias.
-    pub fn trust_domains(&self) -> Vec<TrustDomainInfo> {
-        let mut infos: Vec<TrustDomainInfo> = self.trust_domains.iter().map(|domain| domain.info()).collect();
-        infos.sort_by(|a, b| a.alias.cmp(&b.alias));
-        infos
-    }
-
     /// How long a token or certificate of any issuer can be valid, leeway included.
     pub fn longest_lifetime(&self) -> Duration {
         self.rules().map(|rules| rules.max_lifetime + 2 * rules.leeway).max().unwrap_or_default()
@@ -527,22 +483,5 @@ fn opaque_issuer(
             Err(problem(alias, "is named by `identity.opaque_tokens`, but has no `introspection`"))
         }
         Some(issuer) => Ok(Some(issuer.issuer.clone())),
-    }
-}
-
-fn info(issuer: &Issuer) -> IssuerInfo {
-    let keys = issuer.keys.last_known();
-    IssuerInfo {
-        alias: issuer.alias.clone(),
-        issuer: issuer.issuer.clone(),
-        audiences: issuer.audiences.clone(),
-        algorithms: issuer.algorithms.clone(),
-        shared_key: issuer.shared_key.as_ref().map(|key| key.algorithm),
-        token_types: issuer.token_types.clone(),
-        keys: keys.as_ref().map_or(0, |keys| keys.len()),
-        key_ids: keys.iter().flat_map(|keys| keys.key_ids()).map(str::to_owned).collect(),
-        fetched: issuer.keys.remote().map(|keys| keys.info()),
-        introspection: issuer.introspector.as_ref().map(|introspector| introspector.info()),
-        warnings: issuer.warnings(),
     }
 }

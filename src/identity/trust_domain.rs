@@ -8,7 +8,6 @@ use rustls_pki_types::TrustAnchor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::TrustDomainInfo;
 use super::algorithm::Algorithm;
 use super::config::ClaimsConfig;
 use super::dpop_config::SenderConstrained;
@@ -138,13 +137,9 @@ impl TrustDomain {
         Ok(Self { name: config.name.clone(), anchors, rules })
     }
 
-    pub(super) fn info(&self) -> TrustDomainInfo {
-        TrustDomainInfo {
-            alias: self.alias().clone(),
-            name: self.name.clone(),
-            authorities: self.anchors.len(),
-            token_keys: self.rules.keys.last_known().map_or(0, |keys| keys.len()),
-        }
+    /// How many authorities can vouch for certificates, and how many keys can verify tokens.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.anchors.len(), self.rules.keys.last_known().map_or(0, |keys| keys.len()))
     }
 
     pub(super) const fn alias(&self) -> &IssuerAlias {

@@ -17,6 +17,11 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
+/// In whole nanoseconds, 584 years at most.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Reads one number and one unit: `15m`. Fails with a sentence that names the value.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let bad = || {
