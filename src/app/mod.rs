@@ -31,7 +31,7 @@ pub use bootstrap::{ADMINISTRATOR_KEY, GATEWAY_KEY, read_key};
 pub use build::App;
 pub use config::Config;
 pub use fetch::HttpFetcher;
-pub use lifecycle::cancel_on_signal;
+pub use lifecycle::stop_on_signal;
 pub use migrate::migrate;
 pub use priority::let_decisions_go_first;
 pub use run::Running;
@@ -41,14 +41,14 @@ pub use verify::verify;
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::model::SystemClock;
 
 /// Runs a server until it is told to stop (SIGINT, SIGTERM).
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
     let app = App::build(config, Arc::new(SystemClock::new())).await?;
+    // Before anybody is told that the server is there: who is told may stop it at once.
+    let stop = stop_on_signal();
     let running = app.start();
     let_decisions_go_first();
     tracing::info!(
@@ -56,7 +56,5 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         management = %running.management(),
         "deodar is listening"
     );
-    let stop = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(stop.clone()));
     running.run_until(stop).await
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use super::output::{self, Output};
 use super::{Exit, Global};
@@ -48,9 +47,8 @@ impl Demo {
             running.stop().await?;
             return told.map(|_| Exit::Success);
         }
+        let stop = app::stop_on_signal();
         output::note(&view::what_to_try(&running, &folder, &config, &told?));
-        let stop = CancellationToken::new();
-        tokio::spawn(app::cancel_on_signal(stop.clone()));
         running.run_until(stop).await?;
         Ok(Exit::Success)
     }
