@@ -1,12 +1,11 @@
 //! What a connection tells each of its calls: who is at the other end, with which certificates, and since when bytes waited
 //! that came from there.
 //!
-//! A call waits in the socket until it is read, and then until the thread comes to it. Both are the queue of a busy
-//! server, and this is how they are seen: nobody else knows when the bytes came.
+//! A call waits in the socket until it is read, and then until the thread comes to it. Both are the queue of a busy server.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -22,20 +21,13 @@ pub struct Peer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     address: Option<SocketAddr>,
-    certificates: Option<Certificates>,
+    /// Those that it showed in its handshake.
+    certificates: OnceLock<Certificates>,
     /// Where its calls wait for their turn.
     queue: Arc<Queue>,
-    socket: Socket,
-}
-
-/// What was read, in nanoseconds of the monotonic clock.
-#[derive(Debug, Default)]
-struct Socket {
-    /// When there was nothing left to read, last.
-    drained_at: AtomicU64,
-    /// When it was read last; zero before the first time.
+    /// When bytes were read last, in nanoseconds of the monotonic clock; zero before the first time.
     read_at: AtomicU64,
-    /// When that came, about.
+    /// When the first of those came, about.
     came_at: AtomicU64,
 }
 
@@ -59,24 +51,30 @@ impl Certificates {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self::new(None, None, Arc::default())
+        Self::new(None, Arc::default())
     }
 }
 
 impl Peer {
     /// A peer whose calls wait there for their turn.
-    pub fn new(address: Option<SocketAddr>, certificates: Option<Certificates>, queue: Arc<Queue>) -> Self {
-        Self(Arc::new(Inner { address, certificates, queue, socket: Socket::default() }))
+    pub fn new(address: Option<SocketAddr>, queue: Arc<Queue>) -> Self {
+        let [read_at, came_at] = Default::default();
+        Self(Arc::new(Inner { address, certificates: OnceLock::new(), queue, read_at, came_at }))
+    }
+
+    /// It showed them in its handshake, of which there is one.
+    pub fn showed(&self, certificates: Certificates) {
+        let _ = self.0.certificates.set(certificates);
     }
 
     /// The verified certificate of the peer, with those that came along; `None` without TLS, and when it showed none.
     pub fn chain(&self) -> Option<&CertificateChain> {
-        self.0.certificates.as_ref().map(|shown| &shown.chain)
+        self.0.certificates.get().map(|shown| &shown.chain)
     }
 
     /// What the peer's own certificate is known by.
     pub fn certificate(&self) -> Option<&CallerCertificate> {
-        self.0.certificates.as_ref()?.known.as_ref()
+        self.0.certificates.get()?.known.as_ref()
     }
 
     /// The address without its port, for counting.
@@ -89,32 +87,19 @@ impl Peer {
         &self.0.queue
     }
 
-    /// Bytes were read at this moment of the monotonic clock, and nothing is left if it `drained` the socket. `asked` is
-    /// since when they would have been read if there had been room, if there was none.
-    pub fn note_read(&self, now: Duration, drained: bool, asked: Option<Duration>) {
-        let Socket { drained_at, read_at, came_at } = &self.0.socket;
-        let since_drained = now.saturating_sub(Duration::from_nanos(drained_at.load(Ordering::Relaxed)));
-        let round = self.0.queue.round();
-        let waited = match asked {
-            // They came at any time since then; but the thread looks at each socket once a round.
-            None => round.min(since_drained / 2),
-            // The first of them were there before that; a peer that is made to wait has sent all by then.
-            Some(asked) => now.saturating_sub(asked).saturating_add(round).min(since_drained),
-        };
-        // If it has been idle since, it was they that woke it.
-        let came = now.saturating_sub(waited).max(self.0.queue.busy_since());
-        came_at.store(nanos(came), Ordering::Relaxed);
-        read_at.store(nanos(now).max(1), Ordering::Relaxed);
-        if drained {
-            drained_at.store(nanos(now), Ordering::Relaxed);
-        }
+    /// Bytes were read at this moment of the monotonic clock, and the first of them `came` before.
+    pub fn note_read(&self, now: Duration, came: Duration) {
+        // If the thread has been idle since, it was they that woke it.
+        let came = came.max(self.0.queue.idle_at());
+        self.0.came_at.store(nanos(came), Ordering::Relaxed);
+        self.0.read_at.store(nanos(now).max(1), Ordering::Relaxed);
     }
 
     /// How long a call waits that did not run yet, for the thread reads again only when it has come to all calls that it
     /// read before.
     pub fn waited(&self) -> Option<Waited<'_>> {
-        let Socket { read_at, came_at, .. } = &self.0.socket;
-        let [read_at, came_at] = [read_at, came_at].map(|moment| moment.load(Ordering::Relaxed));
+        let [read_at, came_at] =
+            [&self.0.read_at, &self.0.came_at].map(|moment| moment.load(Ordering::Relaxed));
         let moment = Duration::from_nanos;
         (read_at > 0).then(|| Waited { since: moment(came_at), read: moment(read_at), queue: &self.0.queue })
     }
@@ -129,26 +114,16 @@ mod tests {
     }
 
     #[test]
-    fn bytes_wait_until_the_thread_comes_round_and_then_for_room() {
+    fn a_call_waits_since_its_bytes_came_or_woke_the_thread() {
         let queue = Arc::new(Queue::default());
-        let peer = Peer::new(None, None, Arc::clone(&queue));
-        let since = || peer.waited().map(|waited| waited.since);
-        let read = |now, drained| peer.note_read(ms(now), drained, None);
-        assert_eq!(since(), None, "nothing came");
-        queue.note_idle(ms(10));
-        read(11, true);
-        assert_eq!(since(), Some(ms(11)), "the thread was there");
-        queue.note_round(ms(3));
-        read(15, true);
-        assert_eq!(since(), Some(ms(13)), "on average");
-        read(55, true);
-        assert_eq!(since(), Some(ms(52)), "the thread looked at it before");
-        peer.note_read(ms(85), false, Some(ms(79)));
-        assert_eq!(since(), Some(ms(76)), "there was no room for six milliseconds");
-        peer.note_read(ms(95), true, Some(ms(86)));
-        assert_eq!(since(), Some(ms(83)), "nor for some that came before that");
-        queue.note_idle(ms(100));
-        read(101, true);
-        assert_eq!(since(), Some(ms(100)), "they woke it");
+        let peer = Peer::new(None, Arc::clone(&queue));
+        let moments = || peer.waited().map(|waited| (waited.since, waited.read));
+        assert_eq!(moments(), None, "nothing came");
+        peer.note_read(ms(15), ms(13));
+        assert_eq!(moments(), Some((ms(13), ms(15))));
+        queue.note_pause(ms(20));
+        queue.note_resumed(ms(40));
+        peer.note_read(ms(41), ms(30));
+        assert_eq!(moments(), Some((ms(40), ms(41))));
     }
 }

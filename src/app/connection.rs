@@ -19,9 +19,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use super::socket::Socket;
 use super::tls::{Handshake, Secured};
 use crate::api::peer::{Certificates, Peer};
-use crate::decide::{Queue, Reader};
+use crate::decide::Queue;
 use crate::identity::NamedCertificate;
 use crate::model::Clock;
 
@@ -48,18 +49,13 @@ pub struct Connection {
     /// What is left of the preface, and when there is no more time for it.
     preface: Option<(usize, Pin<Box<Sleep>>)>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    peer: Peer,
-    reader: Reader,
-    /// When there was no room, first since nothing was left to read.
-    asked: Option<Duration>,
-    clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
 }
 
 /// What the bytes go over.
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Connection {
@@ -67,25 +63,15 @@ impl Connection {
     /// token its runtime is what is stopped: looking at a token that many threads share costs each of them something at
     /// every read.
     pub async fn open(taken: Taken, cut: Option<CancellationToken>, queue: Arc<Queue>) -> io::Result<Self> {
-        let address = taken.socket.peer_addr().ok();
-        let socket = TcpStream::from_std(taken.socket)?;
-        let (stream, shown) = match taken.handshake {
-            None => (Stream::Plain(socket), None),
-            Some(handshake) => {
-                let Secured { stream, certificates } = handshake.with(socket).await?;
-                let own = certificates.first().and_then(|own| NamedCertificate::read(own));
-                let known = own.map(NamedCertificate::into_caller);
-                (Stream::Tls(Box::new(stream)), Certificates::shown(certificates, known))
-            }
+        let socket = Socket::new(TcpStream::from_std(taken.socket)?, queue, taken.clock);
+        let stream = match taken.handshake {
+            None => Stream::Plain(socket),
+            Some(handshake) => Stream::Tls(Box::new(secured(handshake, socket).await?)),
         };
         Ok(Self {
             stream,
             preface: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)))),
             cut: cut.map(|cut| Box::pin(cut.cancelled_owned())),
-            peer: Peer::new(address, shown, Arc::clone(&queue)),
-            reader: Reader::new(queue),
-            asked: None,
-            clock: taken.clock,
             _place: taken.place,
         })
     }
@@ -99,18 +85,7 @@ impl Connection {
         self.preface.as_mut().is_some_and(late).then_some(ErrorKind::TimedOut)
     }
 
-    fn note_read(&mut self, bytes: usize, room: usize) {
-        let drained = bytes < room;
-        if drained {
-            self.reader.drained();
-        }
-        if bytes > 0 {
-            let now = self.clock.monotonic();
-            self.peer.note_read(now, drained, self.asked);
-        }
-        if drained {
-            self.asked = None;
-        }
+    fn note_read(&mut self, bytes: usize) {
         if let Some((left, _)) = &mut self.preface {
             *left = left.saturating_sub(bytes);
             if *left == 0 {
@@ -120,11 +95,26 @@ impl Connection {
     }
 }
 
+/// Shakes hands, and lets the peer be known by what it showed.
+async fn secured(handshake: Handshake, socket: Socket) -> io::Result<TlsStream<Socket>> {
+    let Secured { stream, certificates } = handshake.with(socket).await?;
+    let own = certificates.first().and_then(|own| NamedCertificate::read(own));
+    let known = own.map(NamedCertificate::into_caller);
+    if let Some(certificates) = Certificates::shown(certificates, known) {
+        stream.get_ref().0.peer().showed(certificates);
+    }
+    Ok(stream)
+}
+
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        self.peer.clone()
+        let socket = match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        socket.peer().clone()
     }
 }
 
@@ -137,18 +127,12 @@ impl AsyncRead for Connection {
         if let Some(end) = self.poll_end(context) {
             return Poll::Ready(Err(end.into()));
         }
-        // What waits in the socket costs less than what was read and waits for its turn.
-        if self.reader.poll_room(context).is_pending() {
-            let Self { asked, clock, .. } = &mut *self;
-            asked.get_or_insert_with(|| clock.monotonic());
-            return Poll::Pending;
-        }
         let room = buffer.remaining();
         let read = match &mut self.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         };
-        self.note_read(room.saturating_sub(buffer.remaining()), room);
+        self.note_read(room.saturating_sub(buffer.remaining()));
         read
     }
 }

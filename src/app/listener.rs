@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{Stream, StreamExt, future, stream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -30,6 +30,12 @@ use crate::model::Clock;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a peer may take to answer a keepalive.
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes of each connection that wait with the system until they are read, at most; Linux allows less if
+/// `net.core.rmem_max` says so. What does not fit waits with the peer, and there nobody sees how long.
+const UNREAD: u32 = 1024 * 1024;
+/// Connections that wait to be accepted, at most.
+const BACKLOG: u32 = 1024;
 
 /// A bound socket. It takes connections from now on, and serves them once it runs.
 pub struct Listener {
@@ -53,7 +59,7 @@ impl Listener {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let context = || format!("cannot listen for {name} at {address}; is another server running there?");
-        let socket = TcpListener::bind(address).await.with_context(context)?;
+        let socket = listen(address).with_context(context)?;
         let address = socket.local_addr().with_context(context)?;
         let places = Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS)));
         let (full, trouble) = (Complaint::default(), Complaint::default());
@@ -157,6 +163,17 @@ fn server(gate: AuthenticateCallers, config: &ServerConfig) -> Server<Stack<Auth
         .http2_keepalive_interval(Some(config.keepalive))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(gate)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that a server can start where another has just ended; elsewhere it means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it, and it must be known before they come.
+    socket.set_recv_buffer_size(UNREAD)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Two phases: [`App::build`] does everything that can fail (files, database, policies, sockets), [`App::start`]
 //! only lets it run. Nothing here decides anything.
 
+mod arrivals;
 mod background;
 mod bootstrap;
 mod build;
@@ -20,6 +21,7 @@ mod priority;
 pub mod reference;
 mod run;
 mod shipped;
+mod socket;
 mod telemetry;
 mod tls;
 mod token_report;

@@ -165,9 +165,11 @@ fn run(
 
 /// One that tells the queue when it had nothing to do.
 fn runtime(queue: Arc<Queue>, clock: Arc<dyn Clock>) -> std::io::Result<Runtime> {
+    let (pausing, pausing_clock) = (Arc::clone(&queue), Arc::clone(&clock));
     Builder::new_current_thread()
         .enable_all()
-        .on_thread_unpark(move || queue.note_idle(clock.monotonic()))
+        .on_thread_park(move || pausing.note_pause(pausing_clock.monotonic()))
+        .on_thread_unpark(move || queue.note_resumed(clock.monotonic()))
         .build()
 }
 

@@ -24,7 +24,7 @@ pub use config::Config;
 pub use gate::Gate;
 pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
-pub use queue::{Queue, Reader, Waited, Waiting};
+pub use queue::{Queue, Reader, Room, Waited, Waiting};
 pub use request::{Asked, Deadline};
 
 use crate::audit::{Recorder, RefusalKind};

@@ -9,10 +9,10 @@
 //! the queue, and the time of what is decided, short at any load. The idea is that of CoDel (K. Nichols, V. Jacobson:
 //! Controlling Queue Delay, 2012), as servers use it (B. Maurer: Fail at Scale, 2015).
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::Config;
@@ -20,6 +20,16 @@ use crate::model::duration::nanos;
 
 /// Of the calls that waited too long for a standing queue, one in so many is decided nevertheless.
 const ONE_IN: usize = 8;
+/// In runs of so many: what is done again and again is in the nearest caches.
+const RUN: usize = 16;
+/// How often a connection is read before it is another's turn: a read brings a dozen calls or so.
+const READS_IN_A_TURN: u32 = 4;
+/// A thread that asks the system what there is to do, and is told at once, has had no pause.
+const A_MOMENT: Duration = Duration::from_micros(20);
+/// A thread is busy when its pauses are less than a tenth of the time.
+const WEIGHT_OF_A_PAUSE: u32 = 10;
+/// However long it was busy, the tenth part of this without anything to do ends it.
+const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// The calls of one thread. Others may look at it, and only the thread itself changes it.
 #[derive(Debug)]
@@ -27,7 +37,11 @@ pub struct Queue {
     /// Calls that are read and wait for their turn, at most; but what one read brought is all taken.
     read_ahead: usize,
     waiting: AtomicUsize,
-    /// Since when the thread always has had something to do: nanoseconds of the monotonic clock.
+    /// When the thread last had come to all that it knew of: nanoseconds of the monotonic clock.
+    paused_at: AtomicU64,
+    /// When the thread last had nothing to do: nanoseconds of the monotonic clock.
+    idle_at: AtomicU64,
+    /// Since when the thread has had hardly a pause: nanoseconds of the monotonic clock.
     busy_since: AtomicU64,
     /// How long it takes the thread to come to all that it has read: nanoseconds.
     round: AtomicU64,
@@ -38,13 +52,12 @@ pub struct Queue {
     late: AtomicUsize,
 }
 
-/// Readers that wait until there is room for more calls. They come in turn, so that none of them takes all the room.
+/// Readers that wait until there is room for more calls, by their tickets. They come in turn, so that none of them takes
+/// all the room.
 #[derive(Debug, Default)]
 struct Line {
-    /// Those that left before their turn are `None`.
-    readers: VecDeque<Option<Waker>>,
-    /// The ticket of the first of them. Those with lower ones have been called.
-    first: u64,
+    readers: BTreeMap<u64, Waker>,
+    next: u64,
 }
 
 /// A call that waits for its turn; dropped when that comes.
@@ -60,12 +73,24 @@ pub struct Waited<'a> {
     pub queue: &'a Queue,
 }
 
+/// Whether there is room for another call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Free,
+    /// There is none for this reader: from now on it stands in line.
+    Full,
+    /// It stands in line, and it is not its turn.
+    Awaited,
+}
+
 /// Whoever reads calls from one connection.
 #[derive(Debug)]
 pub struct Reader {
     queue: Arc<Queue>,
     /// Its number in the line, until it has had its turn.
     ticket: Option<u64>,
+    /// How often it has read in this turn.
+    reads: u32,
 }
 
 /// One without a bound.
@@ -80,6 +105,8 @@ impl Queue {
         Self {
             read_ahead,
             waiting: AtomicUsize::new(0),
+            paused_at: AtomicU64::new(0),
+            idle_at: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
             round: AtomicU64::new(0),
             line: Mutex::default(),
@@ -88,13 +115,31 @@ impl Queue {
         }
     }
 
-    /// The thread had nothing to do until now.
-    pub fn note_idle(&self, now: Duration) {
-        self.busy_since.store(nanos(now), Ordering::Relaxed);
+    /// The thread has come to all that it knows of, and asks the system for more.
+    pub fn note_pause(&self, now: Duration) {
+        self.paused_at.store(nanos(now), Ordering::Relaxed);
+        self.call_all();
     }
 
-    /// Since when the thread always has had something to do.
-    pub fn busy_since(&self) -> Duration {
+    /// There is more to do.
+    pub fn note_resumed(&self, now: Duration) {
+        let paused = now.saturating_sub(Duration::from_nanos(self.paused_at.load(Ordering::Relaxed)));
+        if paused < A_MOMENT {
+            return;
+        }
+        self.idle_at.store(nanos(now), Ordering::Relaxed);
+        let earliest = now.saturating_sub(REMEMBERED);
+        let since = self.busy_since().max(earliest).saturating_add(paused.saturating_mul(WEIGHT_OF_A_PAUSE));
+        self.busy_since.store(nanos(since.min(now)), Ordering::Relaxed);
+    }
+
+    /// When the thread last had nothing to do.
+    pub fn idle_at(&self) -> Duration {
+        Duration::from_nanos(self.idle_at.load(Ordering::Relaxed))
+    }
+
+    /// Since when the thread has had hardly a pause.
+    fn busy_since(&self) -> Duration {
         Duration::from_nanos(self.busy_since.load(Ordering::Relaxed))
     }
 
@@ -116,7 +161,7 @@ impl Queue {
 
     /// When so many ask that all are late, to deny them all would serve nobody.
     fn picks_one_of_the_late(&self) -> bool {
-        self.late.fetch_add(1, Ordering::Relaxed) % ONE_IN == ONE_IN - 1
+        self.late.fetch_add(1, Ordering::Relaxed) / RUN % ONE_IN == ONE_IN - 1
     }
 
     fn has_room(&self) -> bool {
@@ -131,23 +176,23 @@ impl Queue {
         }
     }
 
-    /// Calls the next reader; and all of them where nothing waits any more. One that is called need not read: its peer may
-    /// take no answers, and then the connection is stuck in writing. Nobody else is to wait for that.
-    // INVARIANT: while readers stand in line some call waits, so that one that leaves will call them.
+    /// Calls the next reader. One that is called need not read: its connection may be stuck in writing.
+    // INVARIANT: while readers stand in line, calls wait, of which one will call them, or the thread comes to a pause.
     fn call(&self) {
         if self.standing.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let is_idle = self.waiting.load(Ordering::Relaxed) == 0;
-        let mut line = self.line();
-        while let Some(reader) = line.readers.pop_front() {
-            line.first = line.first.wrapping_add(1);
+        let first = self.line().readers.pop_first();
+        if let Some((_, reader)) = first {
             self.standing.fetch_sub(1, Ordering::Relaxed);
-            let Some(reader) = reader else { continue };
             reader.wake();
-            if !is_idle {
-                break;
-            }
+        }
+    }
+
+    /// Whoever was called before did not read, and nobody else is to wait for that.
+    fn call_all(&self) {
+        while self.standing.load(Ordering::Relaxed) > 0 {
+            self.call();
         }
     }
 
@@ -158,27 +203,42 @@ impl Queue {
 
 impl Reader {
     pub const fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, ticket: None }
+        Self { queue, ticket: None, reads: 0 }
     }
 
-    /// Ready when another call may be read. Otherwise it stands in line, and is woken when it is its turn.
-    pub fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
-        let called = match self.ticket {
-            None => self.queue.standing.load(Ordering::Relaxed) == 0,
-            Some(ticket) => ticket < self.queue.line().first,
+    /// Whether another call may be read. Otherwise the reader stands in line, and is woken when it is its turn.
+    pub fn room(&mut self, context: &Context<'_>) -> Room {
+        let others_stand = self.queue.standing.load(Ordering::Relaxed) > 0;
+        let is_called = match self.ticket {
+            None => self.reads > 0 || !others_stand,
+            Some(ticket) => !self.queue.line().readers.contains_key(&ticket),
         };
-        if called && self.queue.has_room() {
-            return Poll::Ready(());
+        if !is_called && self.ticket.is_some() {
+            return Room::Awaited;
         }
-        if called || self.ticket.is_none() {
-            self.ticket = Some(self.queue.line().stand(context.waker()));
-            self.queue.standing.fetch_add(1, Ordering::Relaxed);
+        let had_turn = others_stand && self.reads >= READS_IN_A_TURN;
+        if is_called && !had_turn && self.queue.has_room() {
+            self.reads = self.reads.saturating_add(1);
+            return Room::Free;
         }
-        Poll::Pending
+        self.stand(context.waker());
+        if had_turn && self.queue.has_room() {
+            self.queue.call();
+        }
+        Room::Full
+    }
+
+    /// One that was called when others had taken all the room keeps its place.
+    fn stand(&mut self, waker: &Waker) {
+        let kept = self.ticket.filter(|_| self.reads == 0);
+        self.ticket = Some(self.queue.line().stand(kept, waker));
+        self.reads = 0;
+        self.queue.standing.fetch_add(1, Ordering::Relaxed);
     }
 
     /// There is nothing left to read for now: it is the next one's turn.
     pub fn drained(&mut self) {
+        self.reads = 0;
         if self.ticket.take().is_some() && self.queue.has_room() {
             self.queue.call();
         }
@@ -189,23 +249,22 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        let mut line = self.queue.line();
-        let place = ticket.checked_sub(line.first).and_then(|place| usize::try_from(place).ok());
-        match place.and_then(|place| line.readers.get_mut(place)) {
-            Some(place) => *place = None,
-            None => {
-                drop(line);
-                self.queue.call();
-            }
+        let stood = self.queue.line().readers.remove(&ticket).is_some();
+        if stood {
+            self.queue.standing.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.queue.call();
         }
     }
 }
 
 impl Line {
-    /// The ticket of one who stands at the end.
-    fn stand(&mut self, reader: &Waker) -> u64 {
-        self.readers.push_back(Some(reader.clone()));
-        self.first.wrapping_add(self.readers.len() as u64).wrapping_sub(1)
+    /// Lets a reader stand where its ticket says, or else at the end. Its ticket.
+    fn stand(&mut self, ticket: Option<u64>, reader: &Waker) -> u64 {
+        let ticket = ticket.unwrap_or(self.next);
+        self.next = self.next.max(ticket.saturating_add(1));
+        self.readers.insert(ticket, reader.clone());
+        ticket
     }
 }
 
@@ -239,11 +298,17 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    /// The thread has nothing to do from one moment to another.
+    fn idle(queue: &Queue, from: Duration, until: Duration) {
+        queue.note_pause(from);
+        queue.note_resumed(until);
+    }
+
     #[test]
     fn a_burst_may_wait_long_and_a_standing_queue_a_little() {
         let config = Config { max_queue_delay: ms(100), standing_queue_delay: ms(10), ..Config::default() };
         let queue = Queue::new(1);
-        queue.note_idle(ms(1_000));
+        idle(&queue, ms(500), ms(1_000));
         let too_long = |now, waited| {
             Waited { since: ms(now) - waited, read: ms(now), queue: &queue }.too_long(ms(now), &config)
         };
@@ -251,9 +316,10 @@ mod tests {
         assert!(too_long(1_200, ms(101)), "nobody waits so long");
         assert!(!too_long(1_101, ms(10)), "short enough for any queue");
         assert!(too_long(1_101, ms(11)), "the queue stands");
-        let denied = (1..ONE_IN * 3).filter(|_| too_long(1_101, ms(99))).count();
-        assert_eq!(denied, (ONE_IN - 1) * 3 - 1, "all but one in eight");
-        queue.note_idle(ms(1_102));
+        let rounds = RUN * ONE_IN;
+        let denied = (1..rounds * 3).filter(|_| too_long(1_101, ms(99))).count();
+        assert_eq!(denied, (rounds - RUN) * 3 - 1, "all but one in eight");
+        idle(&queue, ms(1_102), ms(1_140));
         assert!(!too_long(1_150, ms(48)), "it is gone");
     }
 
@@ -261,9 +327,30 @@ mod tests {
     fn a_bound_of_nothing_lets_nobody_wait() {
         let config = Config { max_queue_delay: ms(0), ..Config::default() };
         let queue = Queue::new(1);
-        queue.note_idle(ms(5));
+        idle(&queue, ms(0), ms(5));
         assert!(Waited { since: ms(5), read: ms(5), queue: &queue }.too_long(ms(6), &config));
         assert!(!Waited { since: ms(6), read: ms(6), queue: &queue }.too_long(ms(6), &config));
+    }
+
+    #[test]
+    fn a_thread_is_busy_while_its_pauses_are_less_than_a_tenth_of_the_time() {
+        let queue = Queue::new(1);
+        let busy_at = |now| ms(now).saturating_sub(queue.busy_since());
+        idle(&queue, ms(5_000), ms(6_000));
+        assert_eq!((busy_at(6_000), queue.idle_at()), (ms(0), ms(6_000)));
+        queue.note_pause(ms(6_050));
+        queue.note_resumed(ms(6_050) + A_MOMENT / 2);
+        assert_eq!((busy_at(6_100), queue.idle_at()), (ms(100), ms(6_000)), "that was none");
+        for now in (6_100..6_200).step_by(10) {
+            idle(&queue, ms(now), ms(now) + Duration::from_micros(500));
+        }
+        assert_eq!(busy_at(6_200), ms(150), "half of a tenth");
+        for now in (6_200..6_400).step_by(10) {
+            idle(&queue, ms(now), ms(now + 2));
+        }
+        assert_eq!(busy_at(6_392), ms(0), "a fifth");
+        idle(&queue, ms(99_000), ms(99_050));
+        assert_eq!(busy_at(99_050), ms(500), "what was long ago is forgotten");
     }
 
     #[derive(Default)]
@@ -285,9 +372,13 @@ mod tests {
             Self { reader: Reader::new(Arc::clone(queue)), woken: Arc::default() }
         }
 
-        fn may_read(&mut self) -> bool {
+        fn room(&mut self) -> Room {
             let waker = Waker::from(Arc::clone(&self.woken));
-            self.reader.poll_room(&Context::from_waker(&waker)).is_ready()
+            self.reader.room(&Context::from_waker(&waker))
+        }
+
+        fn may_read(&mut self) -> bool {
+            self.room() == Room::Free
         }
 
         fn woken(&self) -> usize {
@@ -306,9 +397,7 @@ mod tests {
         let mut waiting = enter(&queue, 3);
         assert!(reader.may_read());
         waiting.extend(enter(&queue, 1));
-        for _ in 0..3 {
-            assert!(!reader.may_read());
-        }
+        assert_eq!([(); 3].map(|()| reader.room()), [Room::Full, Room::Awaited, Room::Awaited]);
         waiting.truncate(2);
         assert_eq!(reader.woken(), 0, "not yet");
         waiting.truncate(1);
@@ -346,6 +435,46 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_ends_after_some_reads_if_others_stand_in_line() {
+        let queue = Arc::new(Queue::new(100));
+        let mut waiting = enter(&queue, 100);
+        let [mut first, mut second] = [(); 2].map(|()| Asking::of(&queue));
+        assert!(!first.may_read() && !second.may_read());
+        waiting.truncate(49);
+        for _ in 0..READS_IN_A_TURN {
+            assert!(first.may_read());
+        }
+        assert_eq!((first.room(), second.woken()), (Room::Full, 1), "there is room for others");
+        for _ in 0..READS_IN_A_TURN {
+            assert!(second.may_read());
+        }
+        assert_eq!((second.room(), first.woken()), (Room::Full, 2));
+        drop(waiting);
+        assert_eq!(second.woken(), 2);
+        for _ in 0..READS_IN_A_TURN * 3 {
+            assert!(second.may_read(), "nobody else stands in line");
+        }
+    }
+
+    #[test]
+    fn one_that_finds_no_room_when_it_is_called_keeps_its_place() {
+        let queue = Arc::new(Queue::new(4));
+        let mut waiting = enter(&queue, 4);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
+        assert!(!first.may_read() && !second.may_read() && !third.may_read());
+        drop(waiting);
+        queue.note_pause(ms(0));
+        assert_eq!([&first, &second, &third].map(Asking::woken), [1; 3]);
+        assert!(first.may_read());
+        waiting = enter(&queue, 4);
+        assert!(!first.may_read() && !third.may_read() && !second.may_read());
+        waiting.truncate(1);
+        assert_eq!([&first, &second, &third].map(Asking::woken), [1, 2, 1]);
+        waiting.truncate(0);
+        assert_eq!([&first, &second, &third].map(Asking::woken), [1, 2, 2]);
+    }
+
+    #[test]
     fn a_reader_that_is_called_and_does_not_read_keeps_nobody_waiting() {
         let queue = Arc::new(Queue::new(4));
         let mut waiting = enter(&queue, 4);
@@ -354,6 +483,7 @@ mod tests {
         waiting.truncate(1);
         assert_eq!((stuck.woken(), second.woken(), third.woken()), (1, 0, 0));
         drop(waiting);
+        queue.note_pause(ms(0));
         assert_eq!((second.woken(), third.woken()), (1, 1));
         assert!(third.may_read() && second.may_read() && Asking::of(&queue).may_read());
     }
@@ -371,5 +501,7 @@ mod tests {
         drop(called);
         assert_eq!(last.woken(), 1);
         assert!(last.may_read());
+        last.reader.drained();
+        assert_eq!(queue.standing.load(Ordering::Relaxed), 0);
     }
 }

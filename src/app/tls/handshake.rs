@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{InvalidMessage, ServerConfig};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::app::complaint::Complaint;
+use crate::app::socket::Socket;
 
 /// A handshake that is to be made.
 pub struct Handshake {
@@ -27,21 +27,21 @@ pub struct Handshake {
 
 /// A connection after its handshake.
 pub struct Secured {
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream<Socket>,
     /// What the peer showed and our authorities vouched for, its own certificate first; empty when it showed none.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Handshake {
     /// Shakes hands. The time runs from now on, waiting for a turn included.
-    pub async fn with(self, socket: TcpStream) -> io::Result<Secured> {
-        let peer = socket.peer_addr().ok();
+    pub async fn with(self, socket: Socket) -> io::Result<Secured> {
+        let peer = socket.address();
         let made = tokio::time::timeout(self.timeout, self.make(socket)).await;
         let made = made.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
-        made.inspect_err(|error| self.complain(error, peer.map(|peer| peer.ip())))
+        made.inspect_err(|error| self.complain(error, peer))
     }
 
-    async fn make(&self, socket: TcpStream) -> io::Result<Secured> {
+    async fn make(&self, socket: Socket) -> io::Result<Secured> {
         // Only a server that is gone closes it.
         let _turn = self.turns.acquire().await.map_err(|_| io::Error::from(ErrorKind::ConnectionAborted))?;
         let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(socket).await?;
