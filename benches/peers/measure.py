@@ -26,6 +26,8 @@ import report
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SERVER_CORE, GENERATOR_CORE = "0", "1"
+# Servers with Deodar's settings and commands: whole, and without tokens, risk and audit.
+DEODARS = ("deodar", "bare")
 CHECK_RESOURCES = "/cerbos.svc.v1.CerbosService/CheckResources"
 # Fewer when it must be quick: each question is asked once before every point.
 PRINCIPALS, PRINCIPALS_QUICK = 1000, 100
@@ -123,16 +125,17 @@ class Bench:
                 process.kill()
 
     def start_all(self) -> None:
-        for name in ("floor", "deodar", "cerbos", "cerbos-audit", "cedar-agent"):
+        for name in ("floor", *DEODARS, "cerbos", "cerbos-audit", "cedar-agent"):
             port, other, folder = free_port(), free_port(), self.folder / name
             folder.mkdir()
             if name == "floor":
                 command = [self.options.floor, "--listen", f"127.0.0.1:{port}"]
-            elif name == "deodar":
+            elif name in DEODARS:
                 # Rates are counted as always; but limits made for people would stop the generator at once.
                 shutil.copytree(ROOT / "policies/zero-trust", folder / "policies", ignore=shutil.ignore_patterns("request-rates.cedar", "cases"))
                 (folder / "deodar.toml").write_text(DEODAR.format(port=port, other=other, root=ROOT))
-                command = [self.options.deodar, "serve", "--config", folder / "deodar.toml"]
+                program = self.options.bare if name == "bare" else self.options.deodar
+                command = [program, "serve", "--config", folder / "deodar.toml"]
             elif name == "cedar-agent":
                 questions.for_cedar_agent(self.folder / "http-bodies", self.principals)
                 data = self.folder / "http-bodies" / "data.json"
@@ -143,7 +146,9 @@ class Bench:
                 (folder / "cerbos.yaml").write_text(CERBOS.format(**names))
                 command = [self.options.cerbos, "server", "--config", folder / "cerbos.yaml", "--log-level", "error"]
             self.start(name, command, port, folder)
-        questions.for_deodar(self.folder / "questions.json", self.options.deodar, self.folder / "deodar", self.principals)
+        for name in DEODARS:
+            folder = self.folder / name
+            questions.for_deodar(folder / "questions.json", self.options.deodar, folder, self.principals)
         questions.for_cerbos(self.folder / "bodies", self.principals)
 
     def measure(self, point: Point) -> None:
@@ -164,14 +169,15 @@ class Bench:
 
     def over_grpc(self, point: Point) -> dict:
         port, process = self.servers[point.server]
+        own = self.folder / (point.server if point.server in DEODARS else "deodar")
         command = ["taskset", "-c", GENERATOR_CORE, self.options.deodar, "bench", "--output", "json"]
-        command += ["--server", f"http://127.0.0.1:{port}", "--data-dir", self.folder / "deodar"]
+        command += ["--server", f"http://127.0.0.1:{port}", "--data-dir", own]
         command += ["--warmup", self.options.warmup, "--duration", self.options.duration]
         command += ["--pid", str(process.pid), *point.arguments]
         if point.server.startswith("cerbos"):
             command += ["--rpc", CHECK_RESOURCES, "--bodies", self.folder / "bodies"]
         elif "--anonymous" not in point.arguments:
-            command += ["--requests", self.folder / "questions.json"]
+            command += ["--requests", own / "questions.json"]
         if point.server == "floor":
             command += ["--trust-answers"]
         if point.times:
@@ -195,6 +201,7 @@ def points() -> list[Point]:
     return [
         Point("floor", "typed floor: decodes, answers a constant", "floor", closed),
         Point("deodar", "Deodar, everything on", "deodar", closed),
+        Point("bare", "Deodar without checking tokens, risk and audit", "bare", closed),
         Point("deodar-anonymous", "Deodar, anonymous call of a public endpoint", "deodar", [*closed, "--anonymous"]),
         Point("cerbos", "Cerbos, audit off", "cerbos", closed),
         Point("cerbos-audit", "Cerbos, audit on", "cerbos-audit", closed),
@@ -246,12 +253,10 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
     def background() -> float | None:
         return measured["deodar"].median(lambda one: one["server_us_per_decision"] - one["deciding_us_per_decision"])
 
-    def extras() -> float | None:
-        """The share of throughput that token, risk and audit cost: on one core, that of the time."""
-        if not steps:
-            return None
-        cost = steps["authenticate"] + steps["assess"] + steps["record"] + background()
-        return cost / cpu("deodar")
+    def extras() -> float:
+        """The share of throughput that token, risk and audit cost: what is missing to that without them, in each round."""
+        rounds = zip(measured["deodar"].results, measured["bare"].results, strict=True)
+        return statistics.median(1 - whole["decisions_per_s"] / bare["decisions_per_s"] for whole, bare in rounds)
 
     def accepted(of: str) -> float | None:
         return measured[of].median(lambda one: (one["decisions"] - one["errors"]["overloaded"]) / one["duration_s"])
@@ -270,6 +275,7 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
     figures = {
         "floor_rps": rate("floor"),
         "unary_rps": rate("deodar"),
+        "bare_rps": rate("bare"),
         "anonymous_rps": rate("deodar-anonymous"),
         "stream_rps": rate("deodar-stream"),
         "floor_stream_rps": rate("floor-stream"),
@@ -280,6 +286,7 @@ def summary(measured: dict[str, Point], policies: dict[int, float], steps: dict[
         "cedar_agent_rps": rate("cedar-agent"),
         "floor_cpu_us": cpu("floor"),
         "unary_cpu_us": cpu("deodar"),
+        "bare_cpu_us": cpu("bare"),
         "stream_cpu_us": cpu("deodar-stream"),
         "cerbos_cpu_us": cpu("cerbos"),
         "cedar_agent_cpu_us": cpu("cedar-agent"),
@@ -322,7 +329,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured in turn")
     parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
     parser.add_argument("--no-policies", action="store_true", help="leave out the cost in process: by number of policies, and of each step")
-    for name in ("deodar", "floor", "cerbos", "cedar-agent", "instructions"):
+    for name in ("deodar", "bare", "floor", "cerbos", "cedar-agent", "instructions"):
         parser.add_argument(f"--{name}", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.warmup, options.duration = ("1s", "4s") if options.quick else ("2s", "10s")

@@ -24,7 +24,7 @@ use super::native::{CHECK, asked, query};
 use super::peer::Peer;
 use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status, wire};
 use crate::api::pb::decision as pb;
-use crate::decide::{Arrival, CallerRefusal, Decider, Gate, Waiting};
+use crate::decide::{Arrival, CallerRefusal, Decider, Gate, Queue, Waiting};
 use crate::model::{Client, Clock, Decision, Timestamp};
 
 /// Answers the calls of the decision listener.
@@ -45,6 +45,11 @@ impl Front {
     /// The clock by which calls are timed.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         self.decider.clock()
+    }
+
+    /// A queue for one thread.
+    pub fn queue(&self, read_ahead: usize) -> Queue {
+        Queue::new(read_ahead, self.decider.config())
     }
 
     /// The calls of one connection.

@@ -89,8 +89,6 @@ impl Peer {
 
     /// Bytes were read at this moment of the monotonic clock, and the first of them `came` before.
     pub fn note_read(&self, now: Duration, came: Duration) {
-        // If the thread has been idle since, it was they that woke it.
-        let came = came.max(self.0.queue.idle_at());
         self.0.came_at.store(nanos(came), Ordering::Relaxed);
         self.0.read_at.store(nanos(now).max(1), Ordering::Relaxed);
     }
@@ -114,16 +112,11 @@ mod tests {
     }
 
     #[test]
-    fn a_call_waits_since_its_bytes_came_or_woke_the_thread() {
-        let queue = Arc::new(Queue::default());
-        let peer = Peer::new(None, Arc::clone(&queue));
+    fn a_call_waits_since_its_bytes_came() {
+        let peer = Peer::default();
         let moments = || peer.waited().map(|waited| (waited.since, waited.read));
         assert_eq!(moments(), None, "nothing came");
         peer.note_read(ms(15), ms(13));
         assert_eq!(moments(), Some((ms(13), ms(15))));
-        queue.note_pause(ms(20));
-        queue.note_resumed(ms(40));
-        peer.note_read(ms(41), ms(30));
-        assert_eq!(moments(), Some((ms(40), ms(41))));
     }
 }

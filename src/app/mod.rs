@@ -3,7 +3,6 @@
 //! Two phases: [`App::build`] does everything that can fail (files, database, policies, sockets), [`App::start`]
 //! only lets it run. Nothing here decides anything.
 
-mod arrivals;
 mod background;
 mod bootstrap;
 mod build;

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::arrivals::Arrivals;
 use crate::api::peer::Peer;
 use crate::decide::{Queue, Reader, Room};
 use crate::model::Clock;
@@ -19,7 +18,6 @@ pub struct Socket {
     tcp: TcpStream,
     peer: Peer,
     reader: Reader,
-    arrivals: Arrivals,
     /// Tells when bytes come.
     clock: Arc<dyn Clock>,
 }
@@ -28,7 +26,7 @@ impl Socket {
     /// A socket whose calls wait in that queue for their turn.
     pub fn new(tcp: TcpStream, queue: Arc<Queue>, clock: Arc<dyn Clock>) -> Self {
         let peer = Peer::new(tcp.peer_addr().ok(), Arc::clone(&queue));
-        Self { tcp, peer, reader: Reader::new(queue), arrivals: Arrivals::default(), clock }
+        Self { tcp, peer, reader: Reader::new(queue), clock }
     }
 
     /// The address of the other end, without its port.
@@ -44,20 +42,17 @@ impl Socket {
     fn note_unread(&mut self) {
         // An error comes again when the socket is read.
         if let Ok(unread) = unread(&self.tcp) {
-            self.arrivals.note_unread(self.clock.monotonic(), unread, self.peer.queue().round());
+            self.reader.note_unread(self.clock.monotonic(), unread);
         }
     }
 
     fn note_read(&mut self, bytes: usize, room: usize) {
-        let drained = bytes < room;
-        if drained {
-            self.reader.drained();
+        if bytes == 0 {
+            return self.reader.drained();
         }
-        if bytes > 0 {
-            let (now, round) = (self.clock.monotonic(), self.peer.queue().round());
-            let came = self.arrivals.note_read(now, bytes as u64, drained, round);
-            self.peer.note_read(now, came);
-        }
+        let now = self.clock.monotonic();
+        let came = self.reader.note_read(now, bytes as u64, bytes < room);
+        self.peer.note_read(now, came);
     }
 }
 

@@ -156,7 +156,7 @@ fn run(
     config: &ServerConfig,
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let queue = Arc::new(Queue::new(config.read_ahead.get()));
+    let queue = Arc::new(front.queue(config.read_ahead.get()));
     let runtime = runtime(Arc::clone(&queue), Arc::clone(front.clock()))?;
     // A cut drops this runtime and all that it serves.
     runtime.block_on(stop.cut.run_until_cancelled(serve(connections, front, config, &queue, &stop.drain)));

@@ -18,8 +18,8 @@ pub struct Config {
     #[schemars(with = "String")]
     pub max_queue_delay: Duration,
     /// How long a call may wait for its turn when the thread that decides has been busy nine tenths of the time for as long
-    /// as `max_queue_delay`: then it is asked more than it can do, and the queue has to stay short. Of those that waited
-    /// longer one in eight is decided nevertheless, so that somebody is served when all are late.
+    /// as `max_queue_delay`: then it is asked more than it can do, and the queue has to stay short. Where all
+    /// waited longer, one in eight is decided nevertheless, so that somebody is served.
     #[serde(with = "crate::model::duration")]
     #[schemars(with = "String")]
     pub standing_queue_delay: Duration,

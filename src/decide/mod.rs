@@ -4,6 +4,7 @@
 //! a deny with a reason, recorded like any other decision. Wire formats belong to `api`, meaning to the rooms it calls.
 
 pub mod access;
+mod arrivals;
 mod callers;
 mod config;
 mod gate;
@@ -13,6 +14,8 @@ mod payload;
 mod queue;
 mod record;
 mod request;
+#[cfg(test)]
+mod simulation;
 mod walk;
 
 use std::sync::Arc;
@@ -93,6 +96,10 @@ impl Decider {
     ///
     /// Dropping the future before it is done records a denial as `deadline_exceeded`.
     pub async fn decide(&self, asked: Asked<'_>, query: &Query) -> Decision {
+        #[cfg(feature = "bare")]
+        if matches!(query.question, crate::model::Question::Call(_)) {
+            return Walk::bare(self, &asked, query);
+        }
         let guard = RecordGuard::new(self, &asked, query);
         let late = self.catch_up(&asked, query).await;
         match self.recorder.reserve() {
@@ -195,7 +202,7 @@ impl Decider {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
         let now = self.clock.monotonic();
         let at = waited.map_or(now, |waited| waited.since);
-        let late = waited.is_some_and(|waited| waited.too_long(now, &self.config));
+        let late = waited.is_some_and(|waited| waited.too_long(now));
         Arrival { decider: Arc::clone(self), at, overloaded: late || before >= self.config.max_in_flight }
     }
 

@@ -16,14 +16,19 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::Config;
+use super::arrivals::Arrivals;
 use crate::model::duration::nanos;
 
-/// Of the calls that waited too long for a standing queue, one in so many is decided nevertheless.
+/// Where all calls waited too long for a standing queue, one in so many is decided nevertheless.
 const ONE_IN: usize = 8;
 /// In runs of so many: what is done again and again is in the nearest caches.
 const RUN: usize = 16;
-/// How often a connection is read before it is another's turn: a read brings a dozen calls or so.
-const READS_IN_A_TURN: u32 = 4;
+/// A turn is over when its reads have cost so much. A read brings a dozen calls or so.
+const TURN: u32 = 8;
+/// What a read costs whose calls are to be decided.
+const DECIDED: u32 = 2;
+/// What a read costs whose calls came too long ago: they are denied, in half the time.
+const DENIED: u32 = 1;
 /// A thread that asks the system what there is to do, and is told at once, has had no pause.
 const A_MOMENT: Duration = Duration::from_micros(20);
 /// A thread is busy when its pauses are less than a tenth of the time.
@@ -36,6 +41,10 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 pub struct Queue {
     /// Calls that are read and wait for their turn, at most; but what one read brought is all taken.
     read_ahead: usize,
+    /// How long any call may wait.
+    max_delay: Duration,
+    /// How long a call may wait while the thread is busy.
+    standing_delay: Duration,
     waiting: AtomicUsize,
     /// When the thread last had come to all that it knew of: nanoseconds of the monotonic clock.
     paused_at: AtomicU64,
@@ -48,12 +57,12 @@ pub struct Queue {
     line: Mutex<Line>,
     /// How many stand in line.
     standing: AtomicUsize,
-    /// Calls that had waited too long for a standing queue.
+    /// Calls in a row that had waited too long for a standing queue.
     late: AtomicUsize,
 }
 
 /// Readers that wait until there is room for more calls, by their tickets. They come in turn, so that none of them takes
-/// all the room.
+/// all the room; and each turn takes about as long as any other.
 #[derive(Debug, Default)]
 struct Line {
     readers: BTreeMap<u64, Waker>,
@@ -83,27 +92,39 @@ pub enum Room {
     Awaited,
 }
 
+/// Where a reader is.
+struct Place {
+    stands: bool,
+    /// Nobody stands before it.
+    is_first: bool,
+    /// Whether others stand in line.
+    others: bool,
+}
+
 /// Whoever reads calls from one connection.
 #[derive(Debug)]
 pub struct Reader {
     queue: Arc<Queue>,
-    /// Its number in the line, until it has had its turn.
+    /// Its number in the line, until its turn is over.
     ticket: Option<u64>,
-    /// How often it has read in this turn.
-    reads: u32,
+    /// What it has read in this turn, by its cost.
+    spent: u32,
+    arrivals: Arrivals,
 }
 
 /// One without a bound.
 impl Default for Queue {
     fn default() -> Self {
-        Self::new(usize::MAX)
+        Self::new(usize::MAX, &Config::default())
     }
 }
 
 impl Queue {
-    pub fn new(read_ahead: usize) -> Self {
+    pub fn new(read_ahead: usize, config: &Config) -> Self {
         Self {
             read_ahead,
+            max_delay: config.max_queue_delay,
+            standing_delay: config.standing_queue_delay.min(config.max_queue_delay),
             waiting: AtomicUsize::new(0),
             paused_at: AtomicU64::new(0),
             idle_at: AtomicU64::new(0),
@@ -118,7 +139,7 @@ impl Queue {
     /// The thread has come to all that it knows of, and asks the system for more.
     pub fn note_pause(&self, now: Duration) {
         self.paused_at.store(nanos(now), Ordering::Relaxed);
-        self.call_all();
+        self.dissolve();
     }
 
     /// There is more to do.
@@ -134,7 +155,7 @@ impl Queue {
     }
 
     /// When the thread last had nothing to do.
-    pub fn idle_at(&self) -> Duration {
+    fn idle_at(&self) -> Duration {
         Duration::from_nanos(self.idle_at.load(Ordering::Relaxed))
     }
 
@@ -144,12 +165,12 @@ impl Queue {
     }
 
     /// The thread came to a call this long after it was read.
-    pub fn note_round(&self, round: Duration) {
+    fn note_round(&self, round: Duration) {
         self.round.store(nanos(round), Ordering::Relaxed);
     }
 
     /// How long it takes the thread to come to all that it has read.
-    pub fn round(&self) -> Duration {
+    fn round(&self) -> Duration {
         Duration::from_nanos(self.round.load(Ordering::Relaxed))
     }
 
@@ -164,11 +185,16 @@ impl Queue {
         self.late.fetch_add(1, Ordering::Relaxed) / RUN % ONE_IN == ONE_IN - 1
     }
 
+    /// A call need not be picked where others are in time.
+    fn note_in_time(&self) {
+        self.late.store(0, Ordering::Relaxed);
+    }
+
     fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.read_ahead
     }
 
-    /// When half of those that waited have had their turn, the next reader has its own.
+    /// When half of those that waited have had their turn, the first reader has its own.
     fn leave(&self) {
         let waited = self.waiting.fetch_sub(1, Ordering::Relaxed);
         if waited == 1 || waited == self.read_ahead.div_ceil(2) {
@@ -176,24 +202,27 @@ impl Queue {
         }
     }
 
-    /// Calls the next reader. One that is called need not read: its connection may be stuck in writing.
-    // INVARIANT: while readers stand in line, calls wait, of which one will call them, or the thread comes to a pause.
+    /// Calls the first reader, which leaves the line when it reads.
+    // INVARIANT: while readers stand in line, calls wait, of which one will call the first, or that has been called, or the
+    // thread comes to a pause.
     fn call(&self) {
         if self.standing.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let first = self.line().readers.pop_first();
-        if let Some((_, reader)) = first {
-            self.standing.fetch_sub(1, Ordering::Relaxed);
+        let first = self.line().readers.first_key_value().map(|(_, reader)| reader.clone());
+        if let Some(reader) = first {
             reader.wake();
         }
     }
 
-    /// Whoever was called before did not read, and nobody else is to wait for that.
-    fn call_all(&self) {
-        while self.standing.load(Ordering::Relaxed) > 0 {
-            self.call();
+    /// Whoever was called did not read: its connection may be stuck in writing. Nobody else is to wait for that.
+    fn dissolve(&self) {
+        if self.standing.load(Ordering::Relaxed) == 0 {
+            return;
         }
+        let readers = std::mem::take(&mut self.line().readers);
+        self.standing.store(0, Ordering::Relaxed);
+        readers.into_values().for_each(Waker::wake);
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -202,44 +231,84 @@ impl Queue {
 }
 
 impl Reader {
-    pub const fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, ticket: None, reads: 0 }
+    pub fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, ticket: None, spent: 0, arrivals: Arrivals::default() }
     }
 
     /// Whether another call may be read. Otherwise the reader stands in line, and is woken when it is its turn.
     pub fn room(&mut self, context: &Context<'_>) -> Room {
-        let others_stand = self.queue.standing.load(Ordering::Relaxed) > 0;
-        let is_called = match self.ticket {
-            None => self.reads > 0 || !others_stand,
-            Some(ticket) => !self.queue.line().readers.contains_key(&ticket),
-        };
-        if !is_called && self.ticket.is_some() {
+        let Place { stands, is_first, others } = self.place();
+        if stands && !is_first {
             return Room::Awaited;
         }
-        let had_turn = others_stand && self.reads >= READS_IN_A_TURN;
-        if is_called && !had_turn && self.queue.has_room() {
-            self.reads = self.reads.saturating_add(1);
+        let had_turn = others && self.spent >= TURN;
+        if self.queue.has_room() && !had_turn && (is_first || self.spent > 0) {
+            self.leave_line();
             return Room::Free;
         }
+        if stands {
+            return Room::Awaited;
+        }
+        if had_turn {
+            (self.ticket, self.spent) = (None, 0);
+        }
         self.stand(context.waker());
-        if had_turn && self.queue.has_room() {
+        if self.queue.has_room() {
             self.queue.call();
         }
         Room::Full
     }
 
-    /// One that was called when others had taken all the room keeps its place.
+    fn place(&self) -> Place {
+        if self.queue.standing.load(Ordering::Relaxed) == 0 {
+            return Place { stands: false, is_first: true, others: false };
+        }
+        let ticket = self.ticket.unwrap_or(u64::MAX);
+        let line = self.queue.line();
+        let stands = line.readers.contains_key(&ticket);
+        let is_first = line.readers.range(..ticket).next().is_none();
+        Place { stands, is_first, others: line.readers.len() > usize::from(stands) }
+    }
+
+    /// One whose turn is not over, because there was no more room, keeps its place.
     fn stand(&mut self, waker: &Waker) {
-        let kept = self.ticket.filter(|_| self.reads == 0);
-        self.ticket = Some(self.queue.line().stand(kept, waker));
-        self.reads = 0;
-        self.queue.standing.fetch_add(1, Ordering::Relaxed);
+        let mut line = self.queue.line();
+        let ticket = self.ticket.unwrap_or(line.next);
+        line.next = line.next.max(ticket.saturating_add(1));
+        line.readers.insert(ticket, waker.clone());
+        self.ticket = Some(ticket);
+        self.queue.standing.store(line.readers.len(), Ordering::Relaxed);
+    }
+
+    fn leave_line(&self) {
+        let Some(ticket) = self.ticket else { return };
+        let mut line = self.queue.line();
+        line.readers.remove(&ticket);
+        self.queue.standing.store(line.readers.len(), Ordering::Relaxed);
+    }
+
+    /// So many bytes are there, and there is no room for them.
+    pub fn note_unread(&mut self, now: Duration, unread: u64) {
+        self.arrivals.note_unread(now, unread, self.queue.round());
+    }
+
+    /// Bytes are read, and nothing is left if that `drained` the connection. When the first of them came, about.
+    pub fn note_read(&mut self, now: Duration, bytes: u64, drained: bool) -> Duration {
+        let came = self.arrivals.note_read(now, bytes, drained, self.queue.round());
+        // If the thread has been idle since, it was they that woke it.
+        let came = came.max(self.queue.idle_at());
+        let in_time = now.saturating_sub(came) <= self.queue.standing_delay;
+        self.spent = self.spent.saturating_add(if in_time { DECIDED } else { DENIED });
+        if drained {
+            self.drained();
+        }
+        came
     }
 
     /// There is nothing left to read for now: it is the next one's turn.
     pub fn drained(&mut self) {
-        self.reads = 0;
-        if self.ticket.take().is_some() && self.queue.has_room() {
+        (self.ticket, self.spent) = (None, 0);
+        if self.queue.has_room() {
             self.queue.call();
         }
     }
@@ -248,23 +317,8 @@ impl Reader {
 /// Nobody behind it waits for one that is gone.
 impl Drop for Reader {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket.take() else { return };
-        let stood = self.queue.line().readers.remove(&ticket).is_some();
-        if stood {
-            self.queue.standing.fetch_sub(1, Ordering::Relaxed);
-        } else {
-            self.queue.call();
-        }
-    }
-}
-
-impl Line {
-    /// Lets a reader stand where its ticket says, or else at the end. Its ticket.
-    fn stand(&mut self, ticket: Option<u64>, reader: &Waker) -> u64 {
-        let ticket = ticket.unwrap_or(self.next);
-        self.next = self.next.max(ticket.saturating_add(1));
-        self.readers.insert(ticket, reader.clone());
-        ticket
+        self.leave_line();
+        self.queue.call();
     }
 }
 
@@ -276,14 +330,16 @@ impl Drop for Waiting {
 
 impl Waited<'_> {
     /// Whether it has waited longer than it may, now that the thread has come to it.
-    pub(super) fn too_long(self, now: Duration, config: &Config) -> bool {
+    pub(super) fn too_long(self, now: Duration) -> bool {
+        let Queue { max_delay, standing_delay, .. } = *self.queue;
         self.queue.note_round(now.saturating_sub(self.read));
         let waited = now.saturating_sub(self.since);
-        if waited <= config.standing_queue_delay.min(config.max_queue_delay) {
+        if waited <= standing_delay {
+            self.queue.note_in_time();
             return false;
         }
-        let is_standing = now.saturating_sub(self.queue.busy_since()) > config.max_queue_delay;
-        waited > config.max_queue_delay || is_standing && !self.queue.picks_one_of_the_late()
+        let is_standing = now.saturating_sub(self.queue.busy_since()) > max_delay;
+        waited > max_delay || is_standing && !self.queue.picks_one_of_the_late()
     }
 }
 
@@ -307,11 +363,10 @@ mod tests {
     #[test]
     fn a_burst_may_wait_long_and_a_standing_queue_a_little() {
         let config = Config { max_queue_delay: ms(100), standing_queue_delay: ms(10), ..Config::default() };
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, &config);
         idle(&queue, ms(500), ms(1_000));
-        let too_long = |now, waited| {
-            Waited { since: ms(now) - waited, read: ms(now), queue: &queue }.too_long(ms(now), &config)
-        };
+        let too_long =
+            |now, waited| Waited { since: ms(now) - waited, read: ms(now), queue: &queue }.too_long(ms(now));
         assert!(!too_long(1_090, ms(90)), "a burst");
         assert!(too_long(1_200, ms(101)), "nobody waits so long");
         assert!(!too_long(1_101, ms(10)), "short enough for any queue");
@@ -319,6 +374,10 @@ mod tests {
         let rounds = RUN * ONE_IN;
         let denied = (1..rounds * 3).filter(|_| too_long(1_101, ms(99))).count();
         assert_eq!(denied, (rounds - RUN) * 3 - 1, "all but one in eight");
+        for _ in 1..rounds {
+            assert!(too_long(1_101, ms(99)), "unless others are decided");
+            assert!(!too_long(1_101, ms(10)));
+        }
         idle(&queue, ms(1_102), ms(1_140));
         assert!(!too_long(1_150, ms(48)), "it is gone");
     }
@@ -326,15 +385,15 @@ mod tests {
     #[test]
     fn a_bound_of_nothing_lets_nobody_wait() {
         let config = Config { max_queue_delay: ms(0), ..Config::default() };
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, &config);
         idle(&queue, ms(0), ms(5));
-        assert!(Waited { since: ms(5), read: ms(5), queue: &queue }.too_long(ms(6), &config));
-        assert!(!Waited { since: ms(6), read: ms(6), queue: &queue }.too_long(ms(6), &config));
+        assert!(Waited { since: ms(5), read: ms(5), queue: &queue }.too_long(ms(6)));
+        assert!(!Waited { since: ms(6), read: ms(6), queue: &queue }.too_long(ms(6)));
     }
 
     #[test]
     fn a_thread_is_busy_while_its_pauses_are_less_than_a_tenth_of_the_time() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, &Config::default());
         let busy_at = |now| ms(now).saturating_sub(queue.busy_since());
         idle(&queue, ms(5_000), ms(6_000));
         assert_eq!((busy_at(6_000), queue.idle_at()), (ms(0), ms(6_000)));
@@ -354,9 +413,9 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Counting(AtomicUsize);
+    struct Woken(AtomicUsize);
 
-    impl Wake for Counting {
+    impl Wake for Woken {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -364,7 +423,7 @@ mod tests {
 
     struct Asking {
         reader: Reader,
-        woken: Arc<Counting>,
+        woken: Arc<Woken>,
     }
 
     impl Asking {
@@ -377,13 +436,27 @@ mod tests {
             self.reader.room(&Context::from_waker(&waker))
         }
 
-        fn may_read(&mut self) -> bool {
-            self.room() == Room::Free
+        /// Whether there was room, and it has read.
+        fn reads(&mut self) -> bool {
+            let free = self.room() == Room::Free;
+            if free {
+                self.reader.note_read(ms(9_000), 1, false);
+            }
+            free
         }
 
-        fn woken(&self) -> usize {
-            self.woken.0.load(Ordering::Relaxed)
+        /// Whether it was called since it was asked for this last.
+        fn called(&self) -> bool {
+            self.woken.0.swap(0, Ordering::Relaxed) > 0
         }
+    }
+
+    fn asking(queue: &Arc<Queue>) -> [Asking; 3] {
+        [(); 3].map(|()| Asking::of(queue))
+    }
+
+    fn called(asking: &[Asking; 3]) -> [bool; 3] {
+        asking.each_ref().map(Asking::called)
     }
 
     fn enter(queue: &Arc<Queue>, calls: usize) -> Vec<Waiting> {
@@ -392,115 +465,110 @@ mod tests {
 
     #[test]
     fn reading_stops_at_the_bound_and_goes_on_at_half_of_it() {
-        let queue = Arc::new(Queue::new(4));
+        let queue = Arc::new(Queue::new(4, &Config::default()));
         let mut reader = Asking::of(&queue);
         let mut waiting = enter(&queue, 3);
-        assert!(reader.may_read());
+        assert!(reader.reads());
         waiting.extend(enter(&queue, 1));
         assert_eq!([(); 3].map(|()| reader.room()), [Room::Full, Room::Awaited, Room::Awaited]);
         waiting.truncate(2);
-        assert_eq!(reader.woken(), 0, "not yet");
+        assert!(!reader.called(), "not yet");
         waiting.truncate(1);
-        assert_eq!(reader.woken(), 1, "and once, however often it asked");
-        assert!(reader.may_read());
+        assert!(reader.called());
+        assert!(reader.reads());
         waiting.extend(enter(&queue, 9));
-        assert!(!reader.may_read());
+        assert!(!reader.reads());
         drop(waiting);
-        assert_eq!(reader.woken(), 2);
+        assert!(reader.called());
     }
 
     #[test]
     fn readers_come_in_turn() {
-        let queue = Arc::new(Queue::new(4));
+        let queue = Arc::new(Queue::new(4, &Config::default()));
         let mut waiting = enter(&queue, 4);
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
-        assert!(!first.may_read() && !second.may_read());
+        let mut readers = asking(&queue);
+        assert!(!readers[0].reads() && !readers[1].reads());
         waiting.truncate(2);
-        assert_eq!((first.woken(), second.woken()), (0, 0));
+        assert_eq!(called(&readers), [false; 3]);
         waiting.truncate(1);
-        assert_eq!((first.woken(), second.woken()), (1, 0));
-        assert!(!third.may_read(), "there is room, and others were here before");
-        assert!(first.may_read());
-        waiting.extend(enter(&queue, 3));
-        assert!(!first.may_read(), "behind the others again");
-        waiting.truncate(1);
-        assert_eq!((first.woken(), second.woken(), third.woken()), (1, 1, 0));
-        assert!(second.may_read());
-        second.reader.drained();
-        assert_eq!(third.woken(), 1, "what the second had left");
-        third.reader.drained();
-        assert!(first.may_read());
-        first.reader.drained();
-        assert!(Asking::of(&queue).may_read(), "nobody stands in line");
+        assert_eq!(called(&readers), [true, false, false]);
+        assert!(!readers[2].reads(), "there is room, and others were here before");
+        assert!(!readers[1].reads(), "also if it asks");
+        assert!(readers[0].reads());
+        readers[0].reader.drained();
+        assert!(readers[1].called() && !readers[2].called(), "what the first had left");
+        assert!(!readers[0].reads(), "behind the others again");
+        assert!(readers[1].reads());
+        readers[1].reader.drained();
+        assert!(readers[2].reads());
+        readers[2].reader.drained();
+        assert!(readers[0].reads());
+        readers[0].reader.drained();
+        assert!(Asking::of(&queue).reads(), "nobody stands in line");
     }
 
     #[test]
-    fn a_turn_ends_after_some_reads_if_others_stand_in_line() {
-        let queue = Arc::new(Queue::new(100));
+    fn a_turn_takes_about_as_long_as_any_other() {
+        let queue = Arc::new(Queue::new(100, &Config::default()));
         let mut waiting = enter(&queue, 100);
-        let [mut first, mut second] = [(); 2].map(|()| Asking::of(&queue));
-        assert!(!first.may_read() && !second.may_read());
+        let mut readers = asking(&queue);
+        assert!(!readers[0].reads() && !readers[1].reads());
         waiting.truncate(49);
-        for _ in 0..READS_IN_A_TURN {
-            assert!(first.may_read());
-        }
-        assert_eq!((first.room(), second.woken()), (Room::Full, 1), "there is room for others");
-        for _ in 0..READS_IN_A_TURN {
-            assert!(second.may_read());
-        }
-        assert_eq!((second.room(), first.woken()), (Room::Full, 2));
-        drop(waiting);
-        assert_eq!(second.woken(), 2);
-        for _ in 0..READS_IN_A_TURN * 3 {
-            assert!(second.may_read(), "nobody else stands in line");
-        }
+        assert_eq!((0..9).filter(|_| readers[0].reads()).count(), 4, "they are decided");
+        assert_eq!(called(&readers), [true, true, false], "there is room for others");
+        // What is read now may have come any time within the last seconds.
+        queue.note_round(ms(5_000));
+        assert_eq!((0..9).filter(|_| readers[1].reads()).count(), 8, "they are denied");
+        assert_eq!(called(&readers), [true, false, false]);
+        drop(readers);
+        let mut alone = Asking::of(&queue);
+        assert!((0..100).all(|_| alone.reads()), "nobody else stands in line");
     }
 
     #[test]
-    fn one_that_finds_no_room_when_it_is_called_keeps_its_place() {
-        let queue = Arc::new(Queue::new(4));
+    fn a_turn_that_is_not_over_goes_on_when_there_is_room() {
+        let queue = Arc::new(Queue::new(4, &Config::default()));
         let mut waiting = enter(&queue, 4);
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
-        assert!(!first.may_read() && !second.may_read() && !third.may_read());
-        drop(waiting);
-        queue.note_pause(ms(0));
-        assert_eq!([&first, &second, &third].map(Asking::woken), [1; 3]);
-        assert!(first.may_read());
-        waiting = enter(&queue, 4);
-        assert!(!first.may_read() && !third.may_read() && !second.may_read());
+        let mut readers = asking(&queue);
+        assert!(readers.iter_mut().all(|reader| !reader.reads()));
+        for _ in 0..4 {
+            waiting.truncate(1);
+            assert_eq!(called(&readers), [true, false, false]);
+            assert!(readers[0].reads());
+            waiting.extend(enter(&queue, 3));
+            assert!(!readers[0].reads());
+        }
         waiting.truncate(1);
-        assert_eq!([&first, &second, &third].map(Asking::woken), [1, 2, 1]);
-        waiting.truncate(0);
-        assert_eq!([&first, &second, &third].map(Asking::woken), [1, 2, 2]);
+        assert!(!readers[0].reads(), "it is over");
+        assert!(readers[1].reads());
     }
 
     #[test]
     fn a_reader_that_is_called_and_does_not_read_keeps_nobody_waiting() {
-        let queue = Arc::new(Queue::new(4));
-        let mut waiting = enter(&queue, 4);
-        let [mut stuck, mut second, mut third] = [(); 3].map(|()| Asking::of(&queue));
-        assert!(!stuck.may_read() && !second.may_read() && !third.may_read());
-        waiting.truncate(1);
-        assert_eq!((stuck.woken(), second.woken(), third.woken()), (1, 0, 0));
+        let queue = Arc::new(Queue::new(4, &Config::default()));
+        let waiting = enter(&queue, 4);
+        let mut readers = asking(&queue);
+        assert!(readers.iter_mut().all(|reader| !reader.reads()));
         drop(waiting);
+        assert_eq!(called(&readers), [true, false, false]);
         queue.note_pause(ms(0));
-        assert_eq!((second.woken(), third.woken()), (1, 1));
-        assert!(third.may_read() && second.may_read() && Asking::of(&queue).may_read());
+        assert_eq!(called(&readers), [true; 3]);
+        assert!(readers[2].reads() && readers[1].reads() && Asking::of(&queue).reads());
     }
 
     #[test]
     fn readers_that_go_keep_nobody_waiting() {
-        let queue = Arc::new(Queue::new(4));
+        let queue = Arc::new(Queue::new(4, &Config::default()));
         let mut waiting = enter(&queue, 4);
-        let [mut called, mut gone, mut last] = [(); 3].map(|()| Asking::of(&queue));
-        assert!(!called.may_read() && !gone.may_read() && !last.may_read());
+        let [mut first, mut gone, mut last] = asking(&queue);
+        assert!(!first.reads() && !gone.reads() && !last.reads());
         waiting.truncate(1);
-        assert_eq!(called.woken(), 1);
+        assert!(first.called());
         drop(gone);
-        assert_eq!(last.woken(), 0);
-        drop(called);
-        assert_eq!(last.woken(), 1);
-        assert!(last.may_read());
+        assert!(!last.called());
+        drop(first);
+        assert!(last.called());
+        assert!(last.reads());
         last.reader.drained();
         assert_eq!(queue.standing.load(Ordering::Relaxed), 0);
     }

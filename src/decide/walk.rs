@@ -3,6 +3,8 @@
 //! A refusal does not end the walk. It is kept, later steps run with what is known, and the first one in step order
 //! becomes the reason; so a record shows everything that was wrong with a call, and an API in observe mode learns it all.
 
+#[cfg(feature = "bare")]
+mod bare;
 mod binding;
 mod challenge;
 mod conclude;
