@@ -12,6 +12,7 @@ mod live;
 mod message;
 mod payload;
 mod queue;
+mod reader;
 mod record;
 mod request;
 #[cfg(test)]
@@ -27,7 +28,8 @@ pub use config::Config;
 pub use gate::Gate;
 pub use live::{ActiveBundle, FollowConfig, Live, View};
 pub use message::message;
-pub use queue::{Queue, Reader, Room, Waited, Waiting};
+pub use queue::{Queue, Waited, Waiting};
+pub use reader::{Reader, Room};
 pub use request::{Asked, Deadline};
 
 use crate::audit::{Recorder, RefusalKind};

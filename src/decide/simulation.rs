@@ -76,6 +76,12 @@ struct Thread {
     connections: Vec<Connection>,
     called: Arc<Mutex<Vec<usize>>>,
     tasks: VecDeque<Task>,
+    /// When each call is sent, and over which connection.
+    calls: VecDeque<(Duration, usize)>,
+    /// Until when each answer leads to another call.
+    again_until: Duration,
+    /// From a moment on the system lets others run for a while.
+    stall: Option<(Duration, Duration)>,
     outcomes: Vec<Outcome>,
 }
 
@@ -96,15 +102,21 @@ impl Thread {
             queue,
             called,
             tasks: VecDeque::new(),
+            calls: VecDeque::new(),
+            again_until: Duration::ZERO,
+            stall: None,
             outcomes: vec![Outcome::default(); connections],
         }
     }
 
-    /// Runs until all calls are answered. Each is sent at its moment over its connection.
-    fn run(mut self, mut calls: VecDeque<(Duration, usize)>) -> Vec<Outcome> {
+    /// Runs until all calls are answered.
+    fn run(mut self) -> Vec<Outcome> {
         let mut since_look = 0;
         loop {
-            self.deliver(&mut calls);
+            if let Some((_, lasts)) = self.stall.take_if(|(from, _)| *from <= self.now) {
+                self.now += lasts;
+            }
+            self.deliver();
             if since_look >= TASKS_BETWEEN_LOOKS {
                 since_look = 0;
                 self.look();
@@ -118,9 +130,9 @@ impl Thread {
             self.queue.note_pause(self.now);
             self.take_called();
             if self.tasks.is_empty() && self.connections.iter().all(|one| one.socket.is_empty()) {
-                let Some((next, _)) = calls.front() else { return self.outcomes };
+                let Some((next, _)) = self.calls.front() else { return self.outcomes };
                 self.now = self.now.max(*next);
-                self.deliver(&mut calls);
+                self.deliver();
             }
             self.now += Duration::from_micros(1);
             self.queue.note_resumed(self.now);
@@ -128,8 +140,8 @@ impl Thread {
         }
     }
 
-    fn deliver(&mut self, calls: &mut VecDeque<(Duration, usize)>) {
-        while let Some((sent, connection)) = calls.pop_front_if(|(sent, _)| *sent <= self.now) {
+    fn deliver(&mut self) {
+        while let Some((sent, connection)) = self.calls.pop_front_if(|(sent, _)| *sent <= self.now) {
             self.connections[connection].socket.push_back(sent);
         }
     }
@@ -157,6 +169,9 @@ impl Thread {
                 let waited = Waited { since: came, read, queue: &self.queue };
                 let late = waited.too_long(self.now);
                 self.now += if late { REFUSING } else { DECIDING };
+                if self.now < self.again_until {
+                    self.calls.push_back((self.now, connection));
+                }
                 let outcome = &mut self.outcomes[connection];
                 match late {
                     _ if sent < self.counts_from => {}
@@ -214,7 +229,9 @@ fn poisson(
 
 fn run(connections: usize, mut calls: Vec<(Duration, usize)>, counts_from: Duration) -> Vec<Outcome> {
     calls.sort_unstable();
-    Thread::new(connections, counts_from).run(calls.into())
+    let mut thread = Thread::new(connections, counts_from);
+    thread.calls = calls.into();
+    thread.run()
 }
 
 fn sum(outcomes: &[Outcome]) -> Outcome {
@@ -235,6 +252,17 @@ fn below_what_a_thread_can_do_nobody_is_denied() {
     let all = sum(&run(16, poisson(CAPACITY * 0.9, START, LASTS, 0..16), START));
     assert_eq!(all.denied, 0);
     assert!(all.p99() < Duration::from_millis(5), "{:?}", all.p99());
+}
+
+#[test]
+fn a_thread_that_did_not_run_for_a_moment_denies_nobody() {
+    let mut thread = Thread::new(4, START);
+    thread.calls = (0..256).map(|number| (START, number % 4)).collect();
+    thread.again_until = START + LASTS;
+    thread.stall = Some((Duration::from_millis(2_500), Duration::from_millis(30)));
+    let all = sum(&thread.run());
+    assert!(all.decided.len() > 100_000, "it is saturated");
+    assert_eq!(all.denied, 0);
 }
 
 #[test]
