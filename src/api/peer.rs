@@ -3,15 +3,14 @@
 //!
 //! A call waits in the socket until it is read, and then until the thread comes to it. Both are the queue of a busy server.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
 use crate::decide::{Queue, Waited};
-use crate::model::duration::nanos;
+use crate::model::duration::AtomicDuration;
 use crate::model::{CallerCertificate, CertificateChain};
 
 /// Among the extensions of every call.
@@ -25,10 +24,10 @@ struct Inner {
     certificates: OnceLock<Certificates>,
     /// Where its calls wait for their turn.
     queue: Arc<Queue>,
-    /// When bytes were read last, in nanoseconds of the monotonic clock; zero before the first time.
-    read_at: AtomicU64,
+    /// When bytes were read last, on the monotonic clock; zero before the first time.
+    read_at: AtomicDuration,
     /// When the first of those came, about.
-    came_at: AtomicU64,
+    came_at: AtomicDuration,
 }
 
 /// Those that the listener's authorities vouched for.
@@ -58,7 +57,7 @@ impl Default for Peer {
 impl Peer {
     /// A peer whose calls wait there for their turn.
     pub fn new(address: Option<SocketAddr>, queue: Arc<Queue>) -> Self {
-        let [read_at, came_at] = Default::default();
+        let [read_at, came_at] = <[AtomicDuration; 2]>::default();
         Self(Arc::new(Inner { address, certificates: OnceLock::new(), queue, read_at, came_at }))
     }
 
@@ -77,9 +76,14 @@ impl Peer {
         self.0.certificates.get()?.known.as_ref()
     }
 
-    /// The address without its port, for counting.
+    /// The address without its port.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.0.address.map(|address| address.ip())
+    }
+
+    /// The same as a name, for counting.
     pub fn host(&self) -> String {
-        self.0.address.map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string())
+        self.ip().map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())
     }
 
     /// Where its calls wait for their turn.
@@ -89,17 +93,15 @@ impl Peer {
 
     /// Bytes were read at this moment of the monotonic clock, and the first of them `came` before.
     pub fn note_read(&self, now: Duration, came: Duration) {
-        self.0.came_at.store(nanos(came), Ordering::Relaxed);
-        self.0.read_at.store(nanos(now).max(1), Ordering::Relaxed);
+        self.0.came_at.store(came);
+        self.0.read_at.store(now.max(Duration::from_nanos(1)));
     }
 
     /// How long a call waits that did not run yet, for the thread reads again only when it has come to all calls that it
     /// read before.
     pub fn waited(&self) -> Option<Waited<'_>> {
-        let [read_at, came_at] =
-            [&self.0.read_at, &self.0.came_at].map(|moment| moment.load(Ordering::Relaxed));
-        let moment = Duration::from_nanos;
-        (read_at > 0).then(|| Waited { since: moment(came_at), read: moment(read_at), queue: &self.0.queue })
+        let (since, read) = (self.0.came_at.load(), self.0.read_at.load());
+        (!read.is_zero()).then(|| Waited { since, read, queue: &self.0.queue })
     }
 }
 

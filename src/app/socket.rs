@@ -1,7 +1,6 @@
 //! A socket that is read in turn: while its thread has enough to do, what comes waits here with the operating system.
 
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,11 +26,6 @@ impl Socket {
     pub fn new(tcp: TcpStream, queue: Arc<Queue>, clock: Arc<dyn Clock>) -> Self {
         let peer = Peer::new(tcp.peer_addr().ok(), Arc::clone(&queue));
         Self { tcp, peer, reader: Reader::new(queue), clock }
-    }
-
-    /// The address of the other end, without its port.
-    pub fn address(&self) -> Option<IpAddr> {
-        self.tcp.peer_addr().ok().map(|address| address.ip())
     }
 
     /// Whoever is at the other end.

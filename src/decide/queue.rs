@@ -10,13 +10,13 @@
 //! Controlling Queue Delay, 2012), as servers use it (B. Maurer: Fail at Scale, 2015).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use super::Config;
-use crate::model::duration::nanos;
+use crate::model::duration::AtomicDuration;
 
 /// Where all calls waited too long for a standing queue, one in so many is decided nevertheless.
 const ONE_IN: usize = 8;
@@ -41,20 +41,20 @@ pub struct Queue {
     /// How long a call may wait while the thread is busy.
     pub(super) standing_delay: Duration,
     waiting: AtomicUsize,
-    /// When the thread last had come to all that it knew of: nanoseconds of the monotonic clock.
-    paused_at: AtomicU64,
-    /// When the thread last had nothing to do: nanoseconds of the monotonic clock.
-    idle_at: AtomicU64,
-    /// Since when the thread has had hardly a pause: nanoseconds of the monotonic clock.
-    busy_since: AtomicU64,
-    /// How long it takes the thread to come to all that it has read: nanoseconds.
-    round: AtomicU64,
-    /// When the thread came to a call last: nanoseconds of the monotonic clock.
-    came_at: AtomicU64,
-    /// Until when the thread did not run, the last time: nanoseconds of the monotonic clock.
-    stalled_until: AtomicU64,
-    /// For how long: nanoseconds.
-    stalled_for: AtomicU64,
+    /// When the thread last had come to all that it knew of, on the monotonic clock.
+    paused_at: AtomicDuration,
+    /// When the thread last had nothing to do, on the monotonic clock.
+    idle_at: AtomicDuration,
+    /// Since when the thread has had hardly a pause, on the monotonic clock.
+    busy_since: AtomicDuration,
+    /// How long it takes the thread to come to all that it has read.
+    round: AtomicDuration,
+    /// When the thread came to a call last, on the monotonic clock.
+    came_at: AtomicDuration,
+    /// Until when the thread did not run, the last time, on the monotonic clock.
+    stalled_until: AtomicDuration,
+    /// For how long.
+    stalled_for: AtomicDuration,
     line: Mutex<Line>,
     /// How many stand in line.
     pub(super) standing: AtomicUsize,
@@ -97,13 +97,13 @@ impl Queue {
             max_delay: config.max_queue_delay,
             standing_delay: config.standing_queue_delay.min(config.max_queue_delay),
             waiting: AtomicUsize::new(0),
-            paused_at: AtomicU64::new(0),
-            idle_at: AtomicU64::new(0),
-            busy_since: AtomicU64::new(0),
-            round: AtomicU64::new(0),
-            came_at: AtomicU64::new(0),
-            stalled_until: AtomicU64::new(0),
-            stalled_for: AtomicU64::new(0),
+            paused_at: AtomicDuration::default(),
+            idle_at: AtomicDuration::default(),
+            busy_since: AtomicDuration::default(),
+            round: AtomicDuration::default(),
+            came_at: AtomicDuration::default(),
+            stalled_until: AtomicDuration::default(),
+            stalled_for: AtomicDuration::default(),
             line: Mutex::default(),
             standing: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
@@ -112,56 +112,55 @@ impl Queue {
 
     /// The thread has come to all that it knows of, and asks the system for more.
     pub fn note_pause(&self, now: Duration) {
-        self.paused_at.store(nanos(now), Ordering::Relaxed);
+        self.paused_at.store(now);
         self.dissolve();
     }
 
     /// There is more to do.
     pub fn note_resumed(&self, now: Duration) {
-        let paused = now.saturating_sub(Duration::from_nanos(self.paused_at.load(Ordering::Relaxed)));
+        let paused = now.saturating_sub(self.paused_at.load());
         if paused < A_MOMENT {
             return;
         }
-        self.idle_at.store(nanos(now), Ordering::Relaxed);
+        self.idle_at.store(now);
         let earliest = now.saturating_sub(REMEMBERED);
         let since = self.busy_since().max(earliest).saturating_add(paused.saturating_mul(WEIGHT_OF_A_PAUSE));
-        self.busy_since.store(nanos(since.min(now)), Ordering::Relaxed);
+        self.busy_since.store(since.min(now));
     }
 
     /// When the thread last had nothing to do.
     pub(super) fn idle_at(&self) -> Duration {
-        Duration::from_nanos(self.idle_at.load(Ordering::Relaxed))
+        self.idle_at.load()
     }
 
     /// Since when the thread has had hardly a pause.
     fn busy_since(&self) -> Duration {
-        Duration::from_nanos(self.busy_since.load(Ordering::Relaxed))
+        self.busy_since.load()
     }
 
     /// The thread came to a call this long after it was read.
     pub(super) fn note_round(&self, round: Duration) {
-        self.round.store(nanos(round), Ordering::Relaxed);
+        self.round.store(round);
     }
 
     /// The thread has come to a call.
     fn note_call(&self, now: Duration) {
-        let before = Duration::from_nanos(self.came_at.swap(nanos(now), Ordering::Relaxed));
-        let gap = now.saturating_sub(before.max(self.idle_at()));
+        let gap = now.saturating_sub(self.came_at.load().max(self.idle_at()));
+        self.came_at.store(now);
         if gap > A_STALL {
-            self.stalled_until.store(nanos(now), Ordering::Relaxed);
-            self.stalled_for.store(nanos(gap), Ordering::Relaxed);
+            self.stalled_until.store(now);
+            self.stalled_for.store(gap);
         }
     }
 
     /// For how long the thread has not run since that moment: it tells nothing of how much it is asked.
     fn stalled_since(&self, since: Duration) -> Duration {
-        let until = Duration::from_nanos(self.stalled_until.load(Ordering::Relaxed));
-        Duration::from_nanos(self.stalled_for.load(Ordering::Relaxed)).min(until.saturating_sub(since))
+        self.stalled_for.load().min(self.stalled_until.load().saturating_sub(since))
     }
 
     /// How long it takes the thread to come to all that it has read.
     pub(super) fn round(&self) -> Duration {
-        Duration::from_nanos(self.round.load(Ordering::Relaxed))
+        self.round.load()
     }
 
     /// A call was read, and waits.
@@ -265,7 +264,7 @@ mod tests {
         let queue = Queue::new(1, &config);
         idle(&queue, ms(500), ms(1_000));
         let too_long = |now, waited| {
-            queue.came_at.store(nanos(ms(now)), Ordering::Relaxed);
+            queue.came_at.store(ms(now));
             Waited { since: ms(now) - waited, read: ms(now), queue: &queue }.too_long(ms(now))
         };
         assert!(!too_long(1_090, ms(90)), "a burst");

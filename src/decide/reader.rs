@@ -58,7 +58,9 @@ impl Reader {
         }
         let had_turn = others && self.spent >= TURN;
         if self.queue.has_room() && !had_turn && (is_first || self.spent > 0) {
-            self.leave_line();
+            if stands {
+                self.leave_line();
+            }
             return Room::Free;
         }
         if stands {

@@ -3,6 +3,7 @@
 //! For use with `#[serde(with = "crate::model::duration")]`. One number and one unit, so that a value has one
 //! reading; a bare number is refused, because nobody can tell seconds from milliseconds by looking at it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
@@ -17,9 +18,19 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
-/// In whole nanoseconds, 584 years at most.
-pub fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// One that threads share without a lock, in whole nanoseconds: 584 years at most. Whoever reads it learns nothing of what
+/// else was written before.
+#[derive(Debug, Default)]
+pub struct AtomicDuration(AtomicU64);
+
+impl AtomicDuration {
+    pub fn load(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    pub fn store(&self, duration: Duration) {
+        self.0.store(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 /// Reads one number and one unit: `15m`. Fails with a sentence that names the value.

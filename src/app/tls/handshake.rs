@@ -35,7 +35,7 @@ pub struct Secured {
 impl Handshake {
     /// Shakes hands. The time runs from now on, waiting for a turn included.
     pub async fn with(self, socket: Socket) -> io::Result<Secured> {
-        let peer = socket.address();
+        let peer = socket.peer().ip();
         let made = tokio::time::timeout(self.timeout, self.make(socket)).await;
         let made = made.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         made.inspect_err(|error| self.complain(error, peer))

@@ -21,7 +21,7 @@ impl Walk<'_> {
         walk.decision.unwrap_or_else(|| Walk::refused(walk.id, Reason::Internal, walk.revision))
     }
 
-    /// Whoever the token said the first time.
+    /// Whoever the token said the first time that nothing was wrong with it.
     fn believe(&mut self) {
         let Credential::Bearer(token) = &self.query.credential else { return self.authenticate() };
         if let Some(principal) = PRINCIPALS.pin().get(token.expose()) {
@@ -29,7 +29,7 @@ impl Walk<'_> {
             return;
         }
         self.authenticate();
-        if let Some(principal) = &self.principal {
+        if let Some(principal) = self.principal.as_ref().filter(|_| self.refusals.is_empty()) {
             PRINCIPALS.pin().insert(token.expose().to_owned(), Arc::clone(principal));
         }
     }
