@@ -56,7 +56,8 @@ impl Reader {
         if stands && !is_first {
             return Room::Awaited;
         }
-        let had_turn = others && self.spent >= TURN;
+        let is_over = self.spent >= TURN;
+        let had_turn = others && is_over;
         if self.queue.has_room() && !had_turn && (is_first || self.spent > 0) {
             if stands {
                 self.leave_line();
@@ -66,7 +67,8 @@ impl Reader {
         if stands {
             return Room::Awaited;
         }
-        if had_turn {
+        // Also where nobody stands yet: who comes now must not wait for one whose turn would never come.
+        if is_over {
             (self.ticket, self.spent) = (None, 0);
         }
         self.stand(context.waker());
@@ -262,6 +264,23 @@ mod tests {
         drop(readers);
         let mut alone = Asking::of(&queue);
         assert!((0..100).all(|_| alone.reads()), "nobody else stands in line");
+    }
+
+    #[test]
+    fn one_that_has_read_alone_holds_nobody_up() {
+        let queue = Arc::new(Queue::new(4, &Config::default()));
+        let mut readers = asking(&queue);
+        assert!((0..100).all(|_| readers[0].reads()));
+        let mut waiting = enter(&queue, 4);
+        assert!(!readers[0].reads() && !readers[1].reads());
+        waiting.truncate(1);
+        assert_eq!(called(&readers), [true, false, false]);
+        assert!(readers[0].reads());
+        waiting.extend(enter(&queue, 3));
+        readers[0].reader.drained();
+        waiting.truncate(1);
+        assert_eq!(called(&readers), [false, true, false]);
+        assert!(readers[1].reads());
     }
 
     #[test]
