@@ -3,7 +3,6 @@
 //! Run it with `cargo bench --bench audit`. Each figure is the median of five runs over fresh data; appending goes to a
 //! new file in the temporary folder each time, one batch after the other, as the audit writer does it.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ fn main() -> anyhow::Result<()> {
         masking.push(timed(&clock, || records.iter_mut().for_each(|record| mask.apply(record))));
         let mut bytes = Vec::with_capacity(records.len());
         encoding.push(timed(&clock, || bytes.extend(records.iter().map(encode))));
-        let stored: Vec<StoredRecord> = records.into_iter().zip(bytes).map(stored).collect();
+        let stored: Vec<StoredRecord<'_>> = records.into_iter().zip(bytes).map(stored).collect();
         appending.push(runtime.block_on(append(&clock, &stored))?);
     }
     say("mask", masking)?;
@@ -34,7 +33,7 @@ fn main() -> anyhow::Result<()> {
     say("append", appending)
 }
 
-async fn append(clock: &SystemClock, records: &[StoredRecord]) -> anyhow::Result<Duration> {
+async fn append(clock: &SystemClock, records: &[StoredRecord<'_>]) -> anyhow::Result<Duration> {
     let folder = tempfile::tempdir()?;
     let store = EmbeddedStore::open(&folder.path().join("deodar.db")).await?;
     store.migrate().await?;
@@ -98,16 +97,16 @@ fn record(number: u32) -> anyhow::Result<Record<'static>> {
     })
 }
 
-fn stored((record, bytes): (Record<'_>, Vec<u8>)) -> StoredRecord {
+fn stored((record, bytes): (Record<'static>, Vec<u8>)) -> StoredRecord<'static> {
     StoredRecord {
         id: record.id,
         at: record.at,
-        pep: record.pep,
-        principal: record.principal.map(Cow::into_owned),
-        resource: record.resource.into_owned(),
+        pep: String::from(record.pep).into(),
+        principal: record.principal,
+        resource: record.resource,
         effect: record.effect,
         enforced: record.enforced,
         reason: record.reason,
-        bytes,
+        bytes: bytes.into(),
     }
 }

@@ -96,14 +96,13 @@ fn whole(framed: &[u8]) -> Result<&[u8], Status> {
     Ok(message)
 }
 
-/// An answer with one message and the status OK.
-pub fn answer(message: &impl Message) -> Response<Body> {
-    let length = message.encoded_len();
+/// An answer with one message of this length, which is written now, and the status OK.
+pub fn answer(length: usize, write: impl FnOnce(&mut BytesMut)) -> Response<Body> {
     let mut framed = BytesMut::with_capacity(PREFIX + length);
     framed.put_u8(0);
     // A message of 4 GiB does not come about: what goes into it is bounded.
     framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    message.encode_raw(&mut framed);
+    write(&mut framed);
     let mut response = Response::new(Body::Message(framed.freeze()));
     response.headers_mut().insert(header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
     response
@@ -170,8 +169,12 @@ mod tests {
         }
     }
 
+    fn answer() -> Response<Body> {
+        super::answer(message().encoded_len(), |out| message().encode_raw(out))
+    }
+
     async fn framed() -> Bytes {
-        answer(&message()).into_body().collect().await.unwrap().to_bytes()
+        answer().into_body().collect().await.unwrap().to_bytes()
     }
 
     async fn code(framed: Vec<u8>, at_most: usize) -> Code {
@@ -180,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_one_message_and_the_status_behind_it() {
-        let collected = answer(&message()).into_body().collect().await.unwrap();
+        let collected = answer().into_body().collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap().get("grpc-status").unwrap(), "0");
         let again: pb::CheckRequest = read(Full::new(collected.to_bytes()), 1_000).await.unwrap();
         assert_eq!(again, message());

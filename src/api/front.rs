@@ -17,15 +17,15 @@ use subtle::ConstantTimeEq;
 use tonic::service::Routes;
 use tower::Layer;
 
+use super::answer::check_response;
 use super::deadline::grpc_timeout;
 use super::frame::{self, Body};
 use super::layers::{AuthenticateCallers, Authenticated, known_by_certificate, shown};
 use super::native::{CHECK, asked, query};
 use super::peer::Peer;
-use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status, wire};
-use crate::api::pb::decision as pb;
+use super::{Health, MAX_MESSAGE_BYTES, ReflectionError, decision_routes, status};
 use crate::decide::{Arrival, CallerRefusal, Decider, Gate, Queue, Waiting};
-use crate::model::{Client, Clock, Decision, Timestamp};
+use crate::model::{Client, Clock, Timestamp};
 
 /// Answers the calls of the decision listener.
 #[derive(Clone)]
@@ -133,7 +133,7 @@ impl Turn {
         let arrival = decider.arrive(peer.waited());
         if arrival.overloaded {
             // Before its message is decoded: what refusing costs decides how much load a server can bear.
-            let refused = answer(decider.refuse(&client, CHECK));
+            let refused = check_response(decider.refuse(&client, CHECK));
             return Box::pin(turned_away(request.into_body(), refused));
         }
         Box::pin(decided(decider, client, peer, arrival, request))
@@ -217,7 +217,7 @@ async fn decided(
         Err(status) => return Ok(status.into_http().map(Body::Tonic)),
     };
     let asked = asked(&decider, &client, CHECK, &arrival, timeout);
-    Ok(answer(decider.decide(asked, &query(message, peer.chain())).await))
+    Ok(check_response(decider.decide(asked, &query(message, peer.chain())).await))
 }
 
 /// Answers when the message has come, unread. To answer earlier would reset the stream, and HTTP/2 ends a connection on
@@ -225,8 +225,4 @@ async fn decided(
 async fn turned_away(body: Incoming, refused: Response<Body>) -> Answer {
     frame::skip(body, MAX_MESSAGE_BYTES).await;
     Ok(refused)
-}
-
-fn answer(decision: Decision) -> Response<Body> {
-    frame::answer(&pb::CheckResponse { decision: Some(wire::decision(decision)) })
 }

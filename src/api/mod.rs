@@ -3,6 +3,7 @@
 //! A door turns bytes into a [`Query`](crate::model::Query) and a [`Decision`](crate::model::Decision) into bytes.
 //! [`status`] is the one table from reasons and errors to wire codes; [`layers`] stands in front of every RPC.
 
+mod answer;
 mod arriving;
 mod certificate;
 pub mod client;

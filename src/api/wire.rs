@@ -4,6 +4,7 @@
 //! recorded, so that one bad item in a batch does not spoil the others.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -167,30 +168,39 @@ fn json(value: prost_types::Value) -> Read<Value> {
     })
 }
 
-pub fn decision(decision: Decision) -> pb::Decision {
-    let effect = status::effect(decision.effect());
-    let obligations = decision.obligations.into_iter().map(|obligation| pb::Obligation {
+pub fn decision(mut decision: Decision) -> pb::Decision {
+    let rest = all_but_texts(&mut decision);
+    pb::Decision {
+        decision_id: decision.id.text(),
+        message: decision.message.into_owned(),
+        policy_ids: decision.policies.iter().map(|policy| policy.as_str().to_owned()).collect(),
+        principal: decision.principal.map(|principal| principal.as_str().to_owned()).unwrap_or_default(),
+        endpoint: decision.endpoint.map(|endpoint| endpoint.as_str().to_owned()).unwrap_or_default(),
+        bundle_digest: decision.bundle.map(|digest| digest.as_str().to_owned()).unwrap_or_default(),
+        revision: decision.revision.text(),
+        ..rest
+    }
+}
+
+/// A decision without the texts of its own; what it holds besides is taken from it.
+pub(super) fn all_but_texts(decision: &mut Decision) -> pb::Decision {
+    let obligations = mem::take(&mut decision.obligations).into_iter();
+    let obligations = obligations.map(|obligation| pb::Obligation {
         name: obligation.name,
         value: obligation.value,
         policy_id: obligation.policy.as_str().to_owned(),
     });
     pb::Decision {
-        decision_id: decision.id.text(),
-        effect: effect.into(),
+        effect: status::effect(decision.effect()).into(),
         enforced: decision.enforced,
         reason: status::reason(decision.reason).into(),
-        message: decision.message.into_owned(),
-        policy_ids: decision.policies.iter().map(|policy| policy.as_str().to_owned()).collect(),
         obligations: obligations.collect(),
-        challenge: decision.challenge.as_ref().map(challenge),
+        challenge: decision.challenge.take().as_ref().map(challenge),
         retry_after: decision.retry_after.map(duration),
-        principal: decision.principal.map(|principal| principal.as_str().to_owned()).unwrap_or_default(),
-        endpoint: decision.endpoint.map(|endpoint| endpoint.as_str().to_owned()).unwrap_or_default(),
-        risk: decision.risk.map(risk),
-        bundle_digest: decision.bundle.map(|digest| digest.as_str().to_owned()).unwrap_or_default(),
-        revision: decision.revision.text(),
+        risk: decision.risk.take().map(risk),
         reuse_for: (!decision.reuse_for.is_zero()).then(|| duration(decision.reuse_for)),
-        explanation: decision.explanation.map(explanation),
+        explanation: decision.explanation.take().map(explanation),
+        ..pb::Decision::default()
     }
 }
 

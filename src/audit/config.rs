@@ -11,8 +11,8 @@ use super::mask::MaskConfig;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Records that may wait to be stored, those of decisions under way included. A record takes about 1 KiB of memory,
-    /// and never more than 96 KiB, whatever callers send.
+    /// Records that may wait to be stored, those being stored and those of decisions under way included. A record takes
+    /// about 1 KiB of memory, and never more than 96 KiB, whatever callers send.
     pub queue: NonZeroUsize,
     /// Records stored at once at most, all or none.
     pub batch: NonZeroUsize,

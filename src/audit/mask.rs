@@ -55,7 +55,7 @@ impl Mask {
     /// Masks and bounds every text of the record, so that it is at most [`LARGEST_RECORD`] when it is encoded. A text
     /// that is fine stays the borrowed one.
     pub fn apply(&self, record: &mut Record<'_>) {
-        if let Some(path) = &record.path {
+        if let Some(path) = record.path.as_deref().filter(|path| !self.keeps_all_of(path)) {
             record.path = Some(self.target(path, template(&record.resource)).into());
         }
         let names = [&mut record.replica, &mut record.action, &mut record.revision];
@@ -76,6 +76,12 @@ impl Mask {
         record.refusals.truncate(bound::ITEMS);
         let lists = [&mut record.policies, &mut record.policy_errors, &mut record.risk_reasons];
         lists.into_iter().for_each(clean_list);
+    }
+
+    /// Whether a request target is a path in which nothing can be masked, as most are.
+    fn keeps_all_of(&self, target: &str) -> bool {
+        let marked = target.bytes().any(|byte| matches!(byte, b'?' | b'#' | b';'));
+        self.0.masked_path_params.is_empty() && target.starts_with('/') && !marked
     }
 
     /// A request target (RFC 9112, section 3.2) without what it may not tell.
@@ -99,10 +105,10 @@ impl Mask {
 
     fn path(&self, path: &str, template: Option<&str>) -> String {
         let template: Vec<&str> = match template {
+            _ if self.0.masked_path_params.is_empty() => Vec::new(),
             Some(template) => template.split('/').collect(),
             // Nobody can tell which of its segments is a listed parameter.
-            None if !self.0.masked_path_params.is_empty() => return format!("/{MASK}"),
-            None => Vec::new(),
+            None => return format!("/{MASK}"),
         };
         let secret = template.iter().any(|part| self.is_secret(part));
         let rest = template.iter().position(|part| part.starts_with("{*"));
@@ -332,6 +338,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_target_of_which_all_is_kept_is_the_same_when_it_is_taken_apart(target in "/?[a-z/;?#&=%.]{0,12}") {
+            let mask = Mask::default();
+            let (kept, masked) = (mask.keeps_all_of(&target), mask.target(&target, Some("/{id}/{*rest}")));
+            prop_assert!(!kept || masked == target);
+        }
+
         #[test]
         fn masking_twice_is_masking_once(record in records()) {
             let mut once = record;

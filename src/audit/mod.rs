@@ -7,6 +7,8 @@
 
 mod config;
 mod mask;
+mod pile;
+mod places;
 pub mod reader;
 mod record;
 mod recorder;
@@ -15,6 +17,7 @@ mod writer;
 
 pub use config::{Config, WhenFull};
 pub use mask::{LARGEST_RECORD, Mask, MaskConfig};
+pub use pile::Written;
 pub use record::{VERSION, decode, encode};
 pub use recorder::{Full, Recorder, Slot, Stats, Stopped};
 pub use refusals::RefusalKind;

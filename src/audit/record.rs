@@ -6,6 +6,7 @@
 //! which held its two digests as hexadecimal text, is still read.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::str::FromStr;
 
 use uuid::Uuid;
@@ -20,21 +21,36 @@ pub const VERSION: u8 = 2;
 const VERSION_1: u8 = 1;
 
 pub fn encode(record: &Record<'_>) -> Vec<u8> {
-    let mut out = Encoder(Vec::with_capacity(1_024));
+    let mut out = Vec::with_capacity(1_024);
+    encode_to(record, &mut out);
+    out
+}
+
+/// Where in its bytes a record has the texts that it is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    pub pep: Range<usize>,
+    pub principal: Option<Range<usize>>,
+    pub resource: Range<usize>,
+}
+
+/// As [`encode`], into a place that is empty.
+pub(super) fn encode_to(record: &Record<'_>, out: &mut Vec<u8>) -> Names {
+    let mut out = Encoder(out);
     out.bytes(&[VERSION]);
     out.bytes(record.id.uuid().as_bytes());
     out.bytes(&record.at.micros().to_be_bytes());
     out.text(&record.replica);
-    out.text(record.pep.as_str());
+    let pep = out.text(record.pep.as_str());
     out.text(record.domain.as_str());
-    out.option(&record.principal);
+    let principal = out.option(&record.principal);
     out.option(&record.issuer);
     out.flag(record.token_sha256.is_some());
     record.token_sha256.iter().for_each(|digest| out.bytes(digest));
     out.option(&record.session);
     out.option(&record.oauth_client);
     out.text(&record.action);
-    out.text(&record.resource);
+    let resource = out.text(&record.resource);
     out.option(&record.path);
     out.option(&record.source_ip);
     out.bytes(&record.payload_sha256);
@@ -51,7 +67,7 @@ pub fn encode(record: &Record<'_>) -> Vec<u8> {
     out.list(record.risk_reasons.iter().map(AsRef::as_ref));
     out.bytes(&record.duration_us.to_be_bytes());
     out.option(&record.trace_id);
-    out.0
+    Names { pep, principal, resource }
 }
 
 /// Fails on another version, on anything missing, left over or out of range: only what [`encode`] writes is read.
@@ -97,9 +113,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'static>, AuditError> {
     if input.0.is_empty() { Ok(record) } else { Err(AuditError::Unreadable("something follows it")) }
 }
 
-struct Encoder(Vec<u8>);
+struct Encoder<'a>(&'a mut Vec<u8>);
 
-impl Encoder {
+impl Encoder<'_> {
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -113,21 +129,24 @@ impl Encoder {
         self.bytes(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     }
 
-    fn text(&mut self, text: &str) {
+    /// Tells where the text is.
+    fn text(&mut self, text: &str) -> Range<usize> {
         self.length(text.len());
+        let begin = self.0.len();
         self.bytes(text.as_bytes());
+        begin..self.0.len()
     }
 
-    fn option(&mut self, text: &Option<Cow<'_, str>>) {
+    fn option(&mut self, text: &Option<Cow<'_, str>>) -> Option<Range<usize>> {
         self.flag(text.is_some());
-        if let Some(text) = text {
-            self.text(text);
-        }
+        text.as_ref().map(|text| self.text(text))
     }
 
     fn list<'a>(&mut self, items: impl ExactSizeIterator<Item = &'a str>) {
         self.length(items.len());
-        items.for_each(|item| self.text(item));
+        items.for_each(|item| {
+            self.text(item);
+        });
     }
 }
 

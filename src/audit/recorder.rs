@@ -1,31 +1,30 @@
 //! The recorder: where decisions leave their records without ever waiting.
 //!
-//! A bounded queue in front of [`Writer`]. A place in it is taken before a decision is made, so that it cannot turn
-//! out afterwards that there is none; to whom no place is given, the answer is `overloaded`. What waits in it is masked
-//! and encoded already, and so bounded: the queue takes no more than its places times twice [`LARGEST_RECORD`].
+//! A bounded queue in front of [`Writer`]: a pile for each thread. A place in it is taken before a decision is made, so
+//! that it cannot turn out afterwards that there is none; to whom no place is given, the answer is `overloaded`. What waits
+//! in it is masked and encoded already, and so bounded: the queue takes no more than its places times twice
+//! [`LARGEST_RECORD`].
 //!
 //! [`LARGEST_RECORD`]: super::LARGEST_RECORD
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{Notify, watch};
 
 use super::config::Config;
 use super::mask::Mask;
-use super::record::encode;
+use super::pile::{Piles, Written};
+use super::places::Places;
 use super::refusals::{RefusalCounts, RefusalKind};
 use super::writer::Writer;
 use crate::model::{Clock, Record};
-use crate::store::{Decisions, StoredRecord};
+use crate::store::Decisions;
 
 /// Takes records; cheap to clone. They are stored by the [`Writer`] that was made with it.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<StoredRecord>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     progress: watch::Receiver<Progress>,
@@ -33,8 +32,11 @@ pub struct Recorder {
 
 /// What the recorder's handles and the writer share.
 pub(super) struct Shared {
+    /// For the records that wait, those being stored and those of decisions under way included.
+    pub(super) places: Places,
+    pub(super) piles: Piles,
     /// Records handed in since the start.
-    enqueued: AtomicU64,
+    pub(super) enqueued: AtomicU64,
     /// Attempts to store that failed and were made again.
     pub(super) retried: AtomicU64,
     refusals: Mutex<RefusalCounts>,
@@ -82,9 +84,10 @@ impl Recorder {
         replica: String,
         config: Config,
     ) -> (Self, Writer) {
-        let (queue, records) = mpsc::channel(config.queue.get());
         let (stored, progress) = watch::channel(Progress::default());
         let shared = Arc::new(Shared {
+            places: Places::new(config.queue.get()),
+            piles: Piles::default(),
             enqueued: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             refusals: Mutex::new(RefusalCounts::new(replica, config.refusal_peers.get())),
@@ -92,14 +95,17 @@ impl Recorder {
             wake: Notify::new(),
             batch: config.batch.get() as u64,
         });
-        let writer = Writer::new(store, records, stored, Arc::clone(&shared), config);
-        (Self { queue, shared, clock, progress }, writer)
+        let writer = Writer::new(store, stored, Arc::clone(&shared), config);
+        (Self { shared, clock, progress }, writer)
     }
 
     /// Takes a place for the record of a decision that is about to be made.
-    pub fn reserve(&self) -> Result<Slot, Full> {
-        let place = self.queue.clone().try_reserve_owned().map_err(|_| Full)?;
-        Ok(Slot { place, shared: Arc::clone(&self.shared) })
+    pub fn reserve(&self) -> Result<Slot<'_>, Full> {
+        if self.shared.places.take() {
+            Ok(Slot { shared: &self.shared, is_filled: false })
+        } else {
+            Err(Full)
+        }
     }
 
     /// Counts a call that never became a decision. `peer` is an address, or a client id where it is known.
@@ -143,40 +149,50 @@ impl Shared {
 
 /// A place in the queue. Dropped unused, it is free again.
 #[must_use = "a slot that is dropped leaves no record"]
-pub struct Slot {
-    place: OwnedPermit<StoredRecord>,
-    shared: Arc<Shared>,
+pub struct Slot<'a> {
+    shared: &'a Shared,
+    is_filled: bool,
 }
 
-impl Slot {
+impl Slot<'_> {
     /// Masks, encodes and leaves the record.
     #[cfg(test)]
     pub fn record(self, record: Record<'_>) {
-        let stored = self.write_down(record);
-        self.leave(stored);
+        let written = self.write_down(record);
+        self.leave(written);
     }
 
     /// The record as it will be stored: masked, bounded and encoded.
-    pub fn write_down(&self, mut record: Record<'_>) -> StoredRecord {
+    pub fn write_down(&self, mut record: Record<'_>) -> Written {
         self.shared.mask.apply(&mut record);
-        let bytes = encode(&record);
-        let Record { id, at, pep, principal, resource, effect, enforced, reason, .. } = record;
-        let (principal, resource) = (principal.map(Cow::into_owned), resource.into_owned());
-        StoredRecord { id, at, pep, principal, resource, effect, enforced, reason, bytes }
+        Written::down(&record)
     }
 
     /// Leaves what was written down. Cannot fail and never waits.
-    pub fn leave(self, stored: StoredRecord) {
-        // Counted before it is sent, so that `flush` waits for it in any case.
+    pub fn leave(mut self, written: Written) {
+        self.is_filled = true;
+        // Counted before it is there, so that `flush` waits for it in any case.
         let count = self.shared.enqueued.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-        self.place.send(stored);
+        self.shared.piles.push(written);
         if count.is_multiple_of(self.shared.batch) {
             self.shared.wake.notify_one();
         }
     }
 }
 
-impl fmt::Debug for Slot {
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.is_filled {
+            self.shared.places.give_back(1);
+        }
+        // Then the writer waits for the last of them.
+        if self.shared.places.is_closed() {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl fmt::Debug for Slot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Slot")
     }

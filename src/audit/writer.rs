@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
+use super::pile::Pile;
 use super::recorder::{Progress, Shared};
 use crate::model::Refusals;
 use crate::store::{Decisions, StoreError, StoredRecord};
@@ -23,12 +24,15 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Stores what a [`Recorder`](super::Recorder) takes, for as long as [`Writer::run`] runs.
 pub struct Writer {
     store: Arc<dyn Decisions + Send + Sync>,
-    queue: mpsc::Receiver<StoredRecord>,
     stored: watch::Sender<Progress>,
     shared: Arc<Shared>,
     config: Config,
-    /// Taken from the queue, not yet stored.
-    batch: Vec<StoredRecord>,
+    /// Taken from the queue, not yet all stored.
+    taken: Vec<Pile>,
+    /// How many records of those are stored.
+    done: usize,
+    /// Stored, to be filled again.
+    emptied: Vec<Pile>,
     /// Taken from the counts, not yet stored, and how many calls had been noted when they were taken.
     refusals: (Vec<Refusals>, u64),
 }
@@ -39,12 +43,12 @@ struct Interrupted;
 impl Writer {
     pub(super) fn new(
         store: Arc<dyn Decisions + Send + Sync>,
-        queue: mpsc::Receiver<StoredRecord>,
         stored: watch::Sender<Progress>,
         shared: Arc<Shared>,
         config: Config,
     ) -> Self {
-        Self { store, queue, stored, shared, config, batch: Vec::new(), refusals: (Vec::new(), 0) }
+        let (taken, emptied) = (Vec::new(), Vec::new());
+        Self { store, stored, shared, config, taken, done: 0, emptied, refusals: (Vec::new(), 0) }
     }
 
     /// Stores until `stop`; then no more places are given, and what is left is stored within the drain timeout.
@@ -58,9 +62,10 @@ impl Writer {
             // What a stop interrupts is kept, and stored by `drain`.
             let _ = self.write_all(&stop).await;
         }
-        self.queue.close();
+        self.shared.places.close();
         if tokio::time::timeout(self.config.drain_timeout, self.drain()).await.is_err() {
-            let lost = self.queue.len().saturating_add(self.batch.len());
+            let enqueued = self.shared.enqueued.load(Ordering::SeqCst);
+            let lost = enqueued.saturating_sub(self.stored.borrow().records);
             tracing::error!(
                 audit.lost = lost,
                 "the process stops with audit records that could not be stored"
@@ -73,44 +78,43 @@ impl Writer {
         let never = CancellationToken::new();
         loop {
             let _ = self.write_all(&never).await;
-            match self.queue.recv().await {
-                Some(record) => self.batch.push(record),
-                None => break,
+            if self.shared.places.are_all_free() {
+                break;
             }
+            self.shared.wake.notified().await;
         }
-        let _ = self.write_all(&never).await;
     }
 
     /// Stores what is there now, in batches. What comes while the last of them is stored waits for others again: to store
     /// it at once would make batches of a few records, each as dear as a large one.
     async fn write_all(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
-        let most = self.config.batch.get();
-        let mut is_full = true;
-        while is_full {
-            while self.batch.len() < most
-                && let Ok(record) = self.queue.try_recv()
-            {
-                self.batch.push(record);
-            }
-            if self.batch.is_empty() {
-                break;
-            }
-            is_full = self.batch.len() >= most;
-            self.write_batch(stop).await?;
-        }
+        while self.write_taken(stop).await? >= self.config.batch.get() {}
         self.write_refusals(stop).await
     }
 
-    async fn write_batch(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
-        let mut trouble = Trouble::default();
-        while let Err(error) = self.store.append_records(&self.batch).await {
-            trouble.wait(&error, &self.shared, stop).await?;
+    /// Stores what was taken from the queue before, or else what is there now, and tells how many records that were.
+    async fn write_taken(&mut self, stop: &CancellationToken) -> Result<usize, Interrupted> {
+        if self.taken.is_empty() {
+            self.taken = self.shared.piles.take(&mut self.emptied);
+            self.done = 0;
         }
-        trouble.over();
-        let count = self.batch.len() as u64;
-        self.batch.clear();
-        self.stored.send_modify(|stored| stored.records = stored.records.saturating_add(count));
-        Ok(())
+        let records: Vec<StoredRecord<'_>> =
+            self.taken.iter().flat_map(Pile::records).skip(self.done).collect();
+        for batch in records.chunks(self.config.batch.get()) {
+            let mut trouble = Trouble::default();
+            while let Err(error) = self.store.append_records(batch).await {
+                trouble.wait(&error, &self.shared, stop).await?;
+            }
+            trouble.over();
+            self.done = self.done.saturating_add(batch.len());
+            self.shared.places.give_back(batch.len());
+            self.stored
+                .send_modify(|stored| stored.records = stored.records.saturating_add(batch.len() as u64));
+        }
+        let count = records.len();
+        self.taken.iter_mut().for_each(Pile::clear);
+        self.emptied.append(&mut self.taken);
+        Ok(count)
     }
 
     /// A batch of counts whose storing failed without a clear answer may be counted twice; records never are.

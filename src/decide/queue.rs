@@ -10,7 +10,7 @@
 //! Controlling Queue Delay, 2012), as servers use it (B. Maurer: Fail at Scale, 2015).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -26,6 +26,11 @@ const RUN: usize = 16;
 const A_MOMENT: Duration = Duration::from_micros(20);
 /// A busy thread that comes to no call for so long did not run: the system had something else to do.
 const A_STALL: Duration = Duration::from_millis(5);
+/// What a call costs a thread that did not come to any yet.
+const A_DECISION: Duration = Duration::from_micros(15);
+const A_DENIAL: Duration = Duration::from_nanos(7_500);
+/// The cost of a call is the mean of so many.
+const LATEST: u32 = 32;
 /// A thread is busy when its pauses are less than a tenth of the time.
 const WEIGHT_OF_A_PAUSE: u32 = 10;
 /// However long it was busy, the tenth part of this without anything to do ends it.
@@ -51,6 +56,12 @@ pub struct Queue {
     round: AtomicDuration,
     /// When the thread came to a call last, on the monotonic clock.
     came_at: AtomicDuration,
+    /// What a call costs the thread that is decided: the mean of the latest.
+    deciding: AtomicDuration,
+    /// What one costs that is denied.
+    denying: AtomicDuration,
+    /// Whether the thread denied the call that it came to last.
+    has_denied: AtomicBool,
     /// Until when the thread did not run, the last time, on the monotonic clock.
     stalled_until: AtomicDuration,
     /// For how long.
@@ -102,6 +113,9 @@ impl Queue {
             busy_since: AtomicDuration::default(),
             round: AtomicDuration::default(),
             came_at: AtomicDuration::default(),
+            deciding: AtomicDuration::new(A_DECISION),
+            denying: AtomicDuration::new(A_DENIAL),
+            has_denied: AtomicBool::new(false),
             stalled_until: AtomicDuration::default(),
             stalled_for: AtomicDuration::default(),
             line: Mutex::default(),
@@ -150,7 +164,15 @@ impl Queue {
         if gap > A_STALL {
             self.stalled_until.store(now);
             self.stalled_for.store(gap);
+            return;
         }
+        let cost = if self.has_denied.load(Ordering::Relaxed) { &self.denying } else { &self.deciding };
+        cost.store((cost.load() * (LATEST - 1)).saturating_add(gap) / LATEST);
+    }
+
+    /// What a call costs the thread, about.
+    pub(super) fn cost(&self, denied: bool) -> Duration {
+        if denied { self.denying.load() } else { self.deciding.load() }
     }
 
     /// For how long the thread has not run since that moment: it tells nothing of how much it is asked.
@@ -180,13 +202,21 @@ impl Queue {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < self.read_ahead
+        self.waiting.load(Ordering::Relaxed) < self.limit()
+    }
+
+    /// How many calls are read ahead: fewer where deciding is dear, so that none waits here for long.
+    fn limit(&self) -> usize {
+        let cost = self.deciding.load().as_nanos();
+        let in_time = (self.standing_delay / 4).as_nanos().checked_div(cost);
+        let in_time = in_time.and_then(|calls| usize::try_from(calls).ok());
+        in_time.map_or(self.read_ahead, |calls| calls.clamp(1, self.read_ahead.max(1)))
     }
 
     /// When half of those that waited have had their turn, the first reader has its own.
     fn leave(&self) {
         let waited = self.waiting.fetch_sub(1, Ordering::Relaxed);
-        if waited == 1 || waited == self.read_ahead.div_ceil(2) {
+        if waited == 1 || waited == self.limit().div_ceil(2) {
             self.call();
         }
     }
@@ -228,9 +258,15 @@ impl Drop for Waiting {
 impl Waited<'_> {
     /// Whether it has waited longer than it may, now that the thread has come to it.
     pub(super) fn too_long(self, now: Duration) -> bool {
-        let Queue { max_delay, standing_delay, .. } = *self.queue;
         self.queue.note_round(now.saturating_sub(self.read));
         self.queue.note_call(now);
+        let denied = self.is_late(now);
+        self.queue.has_denied.store(denied, Ordering::Relaxed);
+        denied
+    }
+
+    fn is_late(self, now: Duration) -> bool {
+        let Queue { max_delay, standing_delay, .. } = *self.queue;
         let waited = now.saturating_sub(self.since);
         if waited > max_delay {
             return true;
@@ -305,6 +341,26 @@ mod tests {
         assert!(!too_long(1_241, 1_195));
         assert!(too_long(1_242, 1_190), "11 ms before and after that");
         assert!(too_long(1_243, 1_142), "nobody waits so long");
+    }
+
+    #[test]
+    fn where_deciding_is_dear_less_is_read_ahead() {
+        let config = Config { max_queue_delay: ms(100), standing_queue_delay: ms(20), ..Config::default() };
+        let queue = Queue::new(256, &config);
+        let come_to = |now| Waited { since: now, read: now, queue: &queue }.too_long(now);
+        for call in 1..200 {
+            assert!(!come_to(Duration::from_micros(100) * call));
+        }
+        let cost = queue.cost(false).as_micros();
+        assert!((99..=100).contains(&cost), "{cost} us a call");
+        assert_eq!(queue.limit(), 50, "5 ms of them");
+        assert_eq!(queue.cost(true), A_DENIAL);
+        for call in 2_000..2_200 {
+            come_to(Duration::from_micros(10) * call);
+        }
+        assert_eq!(queue.limit(), 256);
+        queue.deciding.store(ms(1_000));
+        assert_eq!(queue.limit(), 1, "one is always read");
     }
 
     #[test]

@@ -8,12 +8,10 @@ use std::time::Duration;
 use super::Queue;
 use super::arrivals::Arrivals;
 
-/// A turn is over when its reads have cost so much. A read brings a dozen calls or so.
-const TURN: u32 = 8;
-/// What a read costs whose calls are to be decided.
-const DECIDED: u32 = 2;
-/// What a read costs whose calls came too long ago: they are denied, in half the time.
-const DENIED: u32 = 1;
+/// A turn is over when what it read costs the thread so much time.
+const TURN: Duration = Duration::from_micros(700);
+/// A read brings a dozen calls or so.
+const CALLS_IN_A_READ: u32 = 12;
 
 /// Whether there is room for another call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +38,14 @@ pub struct Reader {
     queue: Arc<Queue>,
     /// Its number in the line, until its turn is over.
     ticket: Option<u64>,
-    /// What it has read in this turn, by its cost.
-    spent: u32,
+    /// What the calls cost that it has read in this turn.
+    spent: Duration,
     arrivals: Arrivals,
 }
 
 impl Reader {
     pub fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, ticket: None, spent: 0, arrivals: Arrivals::default() }
+        Self { queue, ticket: None, spent: Duration::ZERO, arrivals: Arrivals::default() }
     }
 
     /// Whether another call may be read. Otherwise the reader stands in line, and is woken when it is its turn.
@@ -58,7 +56,7 @@ impl Reader {
         }
         let is_over = self.spent >= TURN;
         let had_turn = others && is_over;
-        if self.queue.has_room() && !had_turn && (is_first || self.spent > 0) {
+        if self.queue.has_room() && !had_turn && (is_first || !self.spent.is_zero()) {
             if stands {
                 self.leave_line();
             }
@@ -69,7 +67,7 @@ impl Reader {
         }
         // Also where nobody stands yet: who comes now must not wait for one whose turn would never come.
         if is_over {
-            (self.ticket, self.spent) = (None, 0);
+            (self.ticket, self.spent) = (None, Duration::ZERO);
         }
         self.stand(context.waker());
         if self.queue.has_room() {
@@ -116,8 +114,8 @@ impl Reader {
         let came = self.arrivals.note_read(now, bytes, drained, self.queue.round());
         // If the thread has been idle since, it was they that woke it.
         let came = came.max(self.queue.idle_at());
-        let in_time = now.saturating_sub(came) <= self.queue.standing_delay;
-        self.spent = self.spent.saturating_add(if in_time { DECIDED } else { DENIED });
+        let is_late = now.saturating_sub(came) > self.queue.standing_delay;
+        self.spent = self.spent.saturating_add(self.queue.cost(is_late) * CALLS_IN_A_READ);
         if drained {
             self.drained();
         }
@@ -126,7 +124,7 @@ impl Reader {
 
     /// There is nothing left to read for now: it is the next one's turn.
     pub fn drained(&mut self) {
-        (self.ticket, self.spent) = (None, 0);
+        (self.ticket, self.spent) = (None, Duration::ZERO);
         if self.queue.has_room() {
             self.queue.call();
         }
@@ -146,7 +144,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
-    use super::super::{Config, Waiting};
+    use super::super::{Config, Waited, Waiting};
     use super::*;
 
     const fn ms(ms: u64) -> Duration {
@@ -264,6 +262,21 @@ mod tests {
         drop(readers);
         let mut alone = Asking::of(&queue);
         assert!((0..100).all(|_| alone.reads()), "nobody else stands in line");
+    }
+
+    #[test]
+    fn where_deciding_is_dear_a_turn_is_a_read() {
+        let queue = Arc::new(Queue::new(100, &Config::default()));
+        for call in 1..200 {
+            let now = Duration::from_micros(75) * call;
+            Waited { since: now, read: now, queue: &queue }.too_long(now);
+        }
+        let mut waiting = enter(&queue, 100);
+        let mut readers = asking(&queue);
+        assert!(!readers[0].reads() && !readers[1].reads());
+        waiting.truncate(20);
+        assert_eq!((0..9).filter(|_| readers[0].reads()).count(), 1);
+        assert!(readers[1].called());
     }
 
     #[test]

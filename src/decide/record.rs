@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use super::walk::Walk;
 use super::{Asked, Decider, payload};
-use crate::audit::{RefusalKind, Slot};
+use crate::audit::{RefusalKind, Slot, Written};
 use crate::identity::Wanted;
 use crate::model::{Decision, Query, Question, Reason, Record};
-use crate::store::StoredRecord;
 
 /// Sees to it that a query leaves its record, whatever becomes of the caller or of us.
 ///
@@ -31,7 +30,7 @@ pub(super) struct Wanting<'a> {
 }
 
 /// A decision and its record.
-type Done = (Decision, StoredRecord);
+type Done = (Decision, Written);
 
 impl<'a> RecordGuard<'a> {
     pub fn new(decider: &'a Decider, asked: &'a Asked<'a>, query: &'a Query) -> Self {
@@ -44,11 +43,11 @@ impl<'a> RecordGuard<'a> {
 
     /// Walks the query through its steps and records what it came to, unless there is something to wait for. A panic on
     /// the way is a denial.
-    pub fn try_record(mut self, slot: Slot, late: Option<Reason>) -> Result<Decision, Wanting<'a>> {
+    pub fn try_record(mut self, slot: Slot<'_>, late: Option<Reason>) -> Result<Decision, Wanting<'a>> {
         self.done = true;
         match self.within_net(&slot, || self.decider.walk(self.asked, self.query, late, true, |_| {})) {
-            Ok((decision, stored)) => {
-                slot.leave(stored);
+            Ok((decision, written)) => {
+                slot.leave(written);
                 Ok(decision)
             }
             Err(wanted) => {
@@ -59,13 +58,13 @@ impl<'a> RecordGuard<'a> {
     }
 
     /// As [`RecordGuard::try_record`], with what is known by now.
-    pub fn record(mut self, slot: Slot, late: Option<Reason>) -> Decision {
+    pub fn record(mut self, slot: Slot<'_>, late: Option<Reason>) -> Decision {
         self.done = true;
         self.at_once(slot, || self.decider.walk(self.asked, self.query, late, false, |_| {}))
     }
 
     /// Writes the record of a walk down and forgets it.
-    pub fn discard(mut self, slot: &Slot, walk: Walk<'_>) {
+    pub fn discard(mut self, slot: &Slot<'_>, walk: Walk<'_>) {
         self.done = true;
         self.conclude(slot, walk);
     }
@@ -78,7 +77,7 @@ impl<'a> RecordGuard<'a> {
     }
 
     /// Runs the walk and writes its record down inside a net: what falls is caught, and a simpler walk is recorded instead.
-    fn within_net<'w>(&self, slot: &Slot, walk: impl FnOnce() -> Walk<'w>) -> Result<Done, Box<Wanted>> {
+    fn within_net<'w>(&self, slot: &Slot<'_>, walk: impl FnOnce() -> Walk<'w>) -> Result<Done, Box<Wanted>> {
         let walked = catch_unwind(AssertUnwindSafe(|| {
             let mut walk = walk();
             match walk.wanted.take() {
@@ -94,17 +93,17 @@ impl<'a> RecordGuard<'a> {
     }
 
     /// For walks that are not patient, which want nothing.
-    fn at_once<'w>(&self, slot: Slot, walk: impl FnOnce() -> Walk<'w>) -> Decision {
-        let (decision, stored) = self.within_net(&slot, walk).unwrap_or_else(|_| self.fallen(&slot));
-        slot.leave(stored);
+    fn at_once<'w>(&self, slot: Slot<'_>, walk: impl FnOnce() -> Walk<'w>) -> Decision {
+        let (decision, written) = self.within_net(&slot, walk).unwrap_or_else(|_| self.fallen(&slot));
+        slot.leave(written);
         decision
     }
 
-    fn conclude(&self, slot: &Slot, mut walk: Walk<'_>) -> Done {
+    fn conclude(&self, slot: &Slot<'_>, mut walk: Walk<'_>) -> Done {
         let decision = walk.decision.take();
         let decision = decision.unwrap_or_else(|| Walk::refused(walk.id, Reason::Internal, walk.revision));
-        let stored = self.write_down(slot, &walk, &decision);
-        (decision, stored)
+        let written = self.write_down(slot, &walk, &decision);
+        (decision, written)
     }
 
     /// A denial with as little work as possible: whatever panicked must not get a second chance to.
@@ -125,7 +124,7 @@ impl<'a> RecordGuard<'a> {
         walk
     }
 
-    fn write_down(&self, slot: &Slot, walk: &Walk<'_>, decision: &Decision) -> StoredRecord {
+    fn write_down(&self, slot: &Slot<'_>, walk: &Walk<'_>, decision: &Decision) -> Written {
         let token = walk.principal.as_deref().and_then(|principal| principal.token.as_ref());
         let (action, resource) = walk.asked_for();
         let path = match &self.query.question {
@@ -171,10 +170,20 @@ impl<'a> RecordGuard<'a> {
 
 /// What operators are told of each refusal.
 fn detail(walk: &Walk<'_>) -> Option<String> {
-    let refusals =
-        walk.refusals.iter().map(|refusal| format!("{}: {}", refusal.reason.as_str(), refusal.detail));
-    let lines: Vec<String> = refusals.chain(walk.notes.iter().cloned()).collect();
-    (!lines.is_empty()).then(|| lines.join("; "))
+    let mut lines = String::new();
+    for refusal in &walk.refusals {
+        add(&mut lines, &[refusal.reason.as_str(), ": ", &refusal.detail]);
+    }
+    walk.notes.iter().for_each(|note| add(&mut lines, &[note]));
+    (!lines.is_empty()).then_some(lines)
+}
+
+/// Adds a line of several pieces.
+fn add(lines: &mut String, pieces: &[&str]) {
+    if !lines.is_empty() {
+        lines.push_str("; ");
+    }
+    pieces.iter().for_each(|piece| lines.push_str(piece));
 }
 
 impl Drop for RecordGuard<'_> {

@@ -372,8 +372,7 @@ impl<'a> Walk<'a> {
 
     fn evaluate_call(&self, call: &ApiCall, snapshot: &Snapshot) -> Option<Evaluation> {
         let located = self.located.as_ref()?;
-        let nobody = Principal::anonymous();
-        let principal = self.principal.as_deref().unwrap_or(&nobody);
+        let principal = self.principal.as_deref().unwrap_or(self.decider.identity.nobody());
         let headers = self.visible_headers(call);
         let unassessed = Risk::default();
         Some(snapshot.evaluate_call(&CallInput {
@@ -404,9 +403,8 @@ impl<'a> Walk<'a> {
     }
 
     fn evaluate_question(&mut self, question: &CedarQuestion, snapshot: &Snapshot) -> Option<Evaluation> {
-        let nobody = Principal::anonymous();
         let principal = self.principal.clone();
-        let principal = principal.as_deref().unwrap_or(&nobody);
+        let principal = principal.as_deref().unwrap_or(self.decider.identity.nobody());
         let unassessed = Risk::default();
         let input = QuestionInput {
             question,

@@ -388,6 +388,11 @@ impl Identity {
         self.issuers.get(named).ok_or_else(stranger)
     }
 
+    /// Who calls without a credential.
+    pub fn nobody(&self) -> &Principal {
+        &self.anonymous.principal
+    }
+
     /// Whether the principal counts in a domain: its issuer must be granted it. One without a token (anonymous, or
     /// asserted by a PEP) is the concern of the PEP's own grants.
     pub fn counts_in(&self, principal: &Principal, domain: &DomainId) -> bool {

@@ -4,6 +4,8 @@
 //! two parsers could read in two ways is refused here and never repaired; nobody else decodes a path. Which
 //! endpoint the path belongs to is left to `router`.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::refusal::InventoryRefusal;
@@ -127,9 +129,9 @@ fn decode_path(raw: &str) -> Result<String, InventoryRefusal> {
 }
 
 /// Decodes one whole segment. The error says what is unsafe about it.
-pub(super) fn decode_segment(raw: &str) -> Result<String, &'static str> {
+pub(super) fn decode_segment(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let segment = decode_literal(raw)?;
-    match segment.as_str() {
+    match segment.as_ref() {
         "" => Err("it is empty"),
         "." | ".." => Err("it is a dot segment"),
         _ => Ok(segment),
@@ -137,7 +139,10 @@ pub(super) fn decode_segment(raw: &str) -> Result<String, &'static str> {
 }
 
 /// Decodes a part of a segment.
-pub(super) fn decode_literal(raw: &str) -> Result<String, &'static str> {
+pub(super) fn decode_literal(raw: &str) -> Result<Cow<'_, str>, &'static str> {
+    if raw.bytes().all(is_unreserved) {
+        return Ok(Cow::Borrowed(raw));
+    }
     let bytes = percent_decode(raw.as_bytes())?;
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 once decoded")?;
     for character in text.chars() {
@@ -152,7 +157,12 @@ pub(super) fn decode_literal(raw: &str) -> Result<String, &'static str> {
     if decodes_again(text.as_bytes()) {
         return Err("it is encoded twice");
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
+}
+
+/// Whether a byte stands for itself in any path (RFC 3986, section 2.3).
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Whether what came out of decoding still holds a percent escape.

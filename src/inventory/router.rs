@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::declare::Declared;
 use super::template::Template;
 use super::trie::Trie;
@@ -60,7 +62,7 @@ pub enum Conflict {
 /// All mounts, by host.
 #[derive(Debug, Default)]
 pub(super) struct Router {
-    named: HashMap<String, Site>,
+    named: HashMap<String, Site, RandomState>,
     /// For hosts that no API names.
     any: Site,
 }

@@ -4,6 +4,8 @@
 //! may hold one parameter with a literal before and after it (`/{id}:cancel`); two (`/{a}.{b}`) are refused, because
 //! where one ends and the next begins is a guess that an upstream may make differently.
 
+use std::borrow::Cow;
+
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::path::{decode_literal, decode_segment};
@@ -50,7 +52,9 @@ impl Template {
             if raw.contains('}') {
                 return Err(refuse("it closes a brace that it did not open"));
             }
-            return decode_segment(&plain(raw)).map(Segment::Literal).map_err(refuse);
+            return decode_segment(&plain(raw))
+                .map(|text| Segment::Literal(text.into_owned()))
+                .map_err(refuse);
         };
         let Some((name, after)) = rest.split_once('}') else {
             return Err(refuse("it opens a brace and does not close it"));
@@ -61,7 +65,7 @@ impl Template {
             ));
         }
         self.add_param(name).map_err(|why| refuse(&why))?;
-        let decode = |part| decode_literal(&plain(part)).map_err(refuse);
+        let decode = |part| decode_literal(&plain(part)).map(Cow::into_owned).map_err(refuse);
         Ok(Segment::Param { before: decode(before)?, after: decode(after)? })
     }
 

@@ -8,6 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use super::template::Segment;
 
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(super) struct Trie<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    literals: HashMap<String, Node<T>>,
+    literals: HashMap<String, Node<T>, RandomState>,
     affixed: BTreeMap<Affix, Node<T>>,
     param: Option<Box<Node<T>>>,
     value: Option<T>,
@@ -39,7 +41,7 @@ impl<T> Default for Trie<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { literals: HashMap::new(), affixed: BTreeMap::new(), param: None, value: None }
+        Self { literals: HashMap::default(), affixed: BTreeMap::new(), param: None, value: None }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod revision;
 pub mod revocation;
 pub mod risk;
 pub mod signal;
+pub mod striped;
 
 pub use bundle::{BundleDigest, BundleSource, SourceFile};
 pub use caller_certificate::{CallerCertificate, CertificateName};
@@ -55,3 +56,4 @@ pub use revision::Revision;
 pub use revocation::{Revocation, RevocationFilter, RevocationTarget, Undone};
 pub use risk::{Risk, RiskFlags, RiskLevel, RiskReason};
 pub use signal::{NewSignal, Signal, SignalFilter, SignalLife, Subject};
+pub use striped::Striped;

@@ -1,31 +1,31 @@
 //! Decisions: the contract. Audit records as bytes with the columns they are found by.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::model::{
-    ClientId, DecisionId, Effect, Page, PageRequest, Reason, RecordFilter, Refusals, Timestamp,
-};
+use crate::model::{DecisionId, Effect, Page, PageRequest, Reason, RecordFilter, Refusals, Timestamp};
 
 /// A record as `audit` hands it over: the canonical bytes are the truth, the columns only find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredRecord {
+pub struct StoredRecord<'a> {
     pub id: DecisionId,
     pub at: Timestamp,
-    pub pep: ClientId,
-    pub principal: Option<String>,
-    pub resource: String,
+    pub pep: Cow<'a, str>,
+    pub principal: Option<Cow<'a, str>>,
+    pub resource: Cow<'a, str>,
     pub effect: Effect,
     pub enforced: bool,
     pub reason: Reason,
-    pub bytes: Vec<u8>,
+    pub bytes: Cow<'a, [u8]>,
 }
 
 #[async_trait]
 pub trait Decisions {
     /// Keeps a batch, all or none. A record whose id is there already is left as it is (a batch may be sent again
     /// after an unclear failure, and records never change). Not a control-plane write: no revision, no feed.
-    async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError>;
+    async fn append_records(&self, records: &[StoredRecord<'_>]) -> Result<(), StoreError>;
 
     /// The canonical bytes of one record.
     async fn get_record(&self, id: DecisionId) -> Result<Option<Vec<u8>>, StoreError>;

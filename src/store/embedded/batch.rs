@@ -3,6 +3,7 @@
 //! The body is a byte for its form, then the packed records, compressed with LZ4. Of each record it holds what lists
 //! are filtered by and the canonical bytes; the ids stand apart, in the same order. Stored for good: a new form is a new byte.
 
+use lz4_flex::block::{compress_into, decompress_size_prepended, get_maximum_output_size};
 use uuid::Uuid;
 
 use super::names::{self, Kind};
@@ -16,7 +17,7 @@ const ALLOWED: u8 = 1;
 const HAS_PRINCIPAL: u8 = 2;
 
 /// A row to be.
-pub(super) struct Batch {
+pub(super) struct Batch<'a> {
     pub first_at: i64,
     pub last_at: i64,
     pub first_id: Uuid,
@@ -25,30 +26,49 @@ pub(super) struct Batch {
     pub denials: i64,
     pub names: Vec<u8>,
     pub ids: Vec<u8>,
-    pub body: Vec<u8>,
+    pub body: &'a [u8],
 }
 
-impl Batch {
+/// Packs one batch after the other, in the same memory.
+#[derive(Default)]
+pub(super) struct Packer {
+    packed: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Packer {
     /// `None` for no records.
-    pub(super) fn of(records: &[&StoredRecord]) -> Option<Self> {
+    pub(super) fn pack(&mut self, records: &[&StoredRecord<'_>]) -> Result<Option<Batch<'_>>, StoreError> {
         let ids = || records.iter().map(|record| record.id.uuid());
         let times = || records.iter().map(|record| record.at.micros());
+        let (Some(first_at), Some(last_at)) = (times().min(), times().max()) else { return Ok(None) };
         let denials = records.iter().filter(|record| record.effect == Effect::Deny).count();
-        let mut packed = Vec::with_capacity(records.len().saturating_mul(1_024));
-        records.iter().for_each(|record| pack(record, &mut packed));
-        let mut body = vec![LZ4];
-        body.extend(lz4_flex::compress_prepend_size(&packed));
-        Some(Self {
-            first_at: times().min()?,
-            last_at: times().max()?,
-            first_id: ids().min()?,
-            last_id: ids().max()?,
+        Ok(Some(Batch {
+            first_at,
+            last_at,
+            first_id: ids().min().unwrap_or_default(),
+            last_id: ids().max().unwrap_or_default(),
             records: count(records.len()),
             denials: count(denials),
             names: names::filter(records.iter().flat_map(|record| names_of(record))),
             ids: ids().flat_map(Uuid::into_bytes).collect(),
-            body,
-        })
+            body: self.body(records)?,
+        }))
+    }
+
+    fn body(&mut self, records: &[&StoredRecord<'_>]) -> Result<&[u8], StoreError> {
+        self.packed.clear();
+        records.iter().for_each(|record| pack(record, &mut self.packed));
+        let length = u32::try_from(self.packed.len()).map_err(|error| corrupt(error.to_string()))?;
+        self.body.clear();
+        self.body.push(LZ4);
+        self.body.extend_from_slice(&length.to_le_bytes());
+        let begin = self.body.len();
+        self.body.resize(begin + get_maximum_output_size(self.packed.len()), 0);
+        let room = self.body.get_mut(begin..).unwrap_or_default();
+        let filled = compress_into(&self.packed, room).map_err(|error| corrupt(error.to_string()))?;
+        self.body.truncate(begin + filled);
+        Ok(&self.body)
     }
 }
 
@@ -56,11 +76,11 @@ fn count(records: usize) -> i64 {
     i64::try_from(records).unwrap_or(i64::MAX)
 }
 
-fn names_of(record: &StoredRecord) -> impl Iterator<Item = (Kind, &str)> {
+fn names_of<'a>(record: &'a StoredRecord<'_>) -> impl Iterator<Item = (Kind, &'a str)> {
     let principal = record.principal.as_deref().map(|name| (Kind::Principal, name));
     let others = [
-        (Kind::Resource, record.resource.as_str()),
-        (Kind::Pep, record.pep.as_str()),
+        (Kind::Resource, record.resource.as_ref()),
+        (Kind::Pep, record.pep.as_ref()),
         (Kind::Reason, record.reason.as_str()),
     ];
     principal.into_iter().chain(others)
@@ -111,9 +131,7 @@ impl Row<'_> {
 /// The packed records of a body.
 pub(super) fn open(body: &[u8]) -> Result<Vec<u8>, StoreError> {
     match body.split_first() {
-        Some((&LZ4, packed)) => {
-            lz4_flex::decompress_size_prepended(packed).map_err(|error| corrupt(error.to_string()))
-        }
+        Some((&LZ4, packed)) => decompress_size_prepended(packed).map_err(|error| corrupt(error.to_string())),
         _ => Err(corrupt("its form is unknown")),
     }
 }
@@ -128,13 +146,13 @@ fn corrupt(why: impl Into<String>) -> StoreError {
     StoreError::Corrupt { what: "a batch of audit records", why: why.into() }
 }
 
-fn pack(record: &StoredRecord, out: &mut Vec<u8>) {
+fn pack(record: &StoredRecord<'_>, out: &mut Vec<u8>) {
     let allowed = if record.effect == Effect::Allow { ALLOWED } else { 0 };
     let named = if record.principal.is_some() { HAS_PRINCIPAL } else { 0 };
     out.extend_from_slice(&record.at.micros().to_be_bytes());
     out.push(allowed | named);
     let principal = record.principal.as_deref().unwrap_or_default();
-    for text in [record.pep.as_str(), principal, record.resource.as_str(), record.reason.as_str()] {
+    for text in [record.pep.as_ref(), principal, &record.resource, record.reason.as_str()] {
         put(text.as_bytes(), out);
     }
     put(&record.bytes, out);
@@ -184,47 +202,50 @@ mod tests {
     use super::*;
     use crate::model::{DecisionId, Reason, Timestamp};
 
-    fn record(seconds: i64, principal: Option<&str>) -> StoredRecord {
+    fn record(seconds: i64, principal: Option<&str>) -> StoredRecord<'_> {
         StoredRecord {
             id: DecisionId::generate(),
             at: Timestamp::from_seconds(seconds),
-            pep: "edge".parse().unwrap(),
+            pep: "edge".into(),
             principal: principal.map(Into::into),
             resource: "orders/GET /orders/{id}".into(),
             effect: if seconds % 2 == 0 { Effect::Allow } else { Effect::Deny },
             enforced: true,
             reason: if seconds % 2 == 0 { Reason::Allowed } else { Reason::NoMatchingPermit },
-            bytes: vec![7; usize::try_from(seconds).unwrap()],
+            bytes: vec![7; usize::try_from(seconds).unwrap()].into(),
         }
     }
 
     #[test]
     fn records_come_back_in_their_order() {
         let records = [record(300, Some("User::dev/alice")), record(1, None), record(0, Some(""))];
-        let batch = Batch::of(&records.iter().collect::<Vec<_>>()).unwrap();
+        let mut packer = Packer::default();
+        packer.pack(&[&record(400, Some("of another batch"))]).unwrap();
+        let batch = packer.pack(&records.iter().collect::<Vec<_>>()).unwrap().unwrap();
         assert_eq!((batch.first_at, batch.last_at), (0, 300_000_000));
         assert_eq!((batch.records, batch.denials), (3, 1));
         assert!(batch.first_id < batch.last_id);
-        let packed = open(&batch.body).unwrap();
+        let packed = open(batch.body).unwrap();
         let rows: Vec<Row<'_>> = rows(&packed, &batch.ids).map(Result::unwrap).collect();
         for (row, record) in rows.iter().zip(&records) {
             assert_eq!((row.id, row.at), (record.id.uuid(), record.at.micros()));
-            assert_eq!((row.principal, row.bytes), (record.principal.as_deref(), record.bytes.as_slice()));
+            assert_eq!((row.principal, row.bytes), (record.principal.as_deref(), record.bytes.as_ref()));
         }
         assert_eq!(rows.len(), records.len());
     }
 
     #[test]
     fn nothing_makes_no_batch() {
-        assert!(Batch::of(&[]).is_none());
+        assert!(Packer::default().pack(&[]).unwrap().is_none());
     }
 
     #[test]
     fn a_body_that_is_none_is_an_error_and_no_panic() {
         let records = [record(2, Some("User::dev/alice"))];
-        let batch = Batch::of(&records.iter().collect::<Vec<_>>()).unwrap();
+        let mut packer = Packer::default();
+        let batch = packer.pack(&records.iter().collect::<Vec<_>>()).unwrap().unwrap();
         assert!(open(&[]).is_err() && open(&[9, 1, 2]).is_err() && open(&[LZ4, 255, 255, 255, 255]).is_err());
-        let packed = open(&batch.body).unwrap();
+        let packed = open(batch.body).unwrap();
         for length in 0..packed.len() {
             assert!(rows(&packed[..length], &batch.ids).any(|row| row.is_err()), "{length}");
         }

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::batch::{self, Batch};
+use super::batch::{self, Batch, Packer};
 use super::{EmbeddedStore, failed};
 use crate::model::{DecisionId, Effect, Page, PageRequest, RecordFilter, Refusals};
 use crate::store::cursor::{self, Cursor};
@@ -25,16 +25,20 @@ const HEADS: i64 = 128;
 
 #[async_trait]
 impl Decisions for EmbeddedStore {
-    async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError> {
+    async fn append_records(&self, records: &[StoredRecord<'_>]) -> Result<(), StoreError> {
         let ids = || records.iter().map(|record| record.id.uuid());
         let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(()) };
         let failed = failed("append audit records");
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let mut known = known(&mut tx, first, last).await.map_err(failed)?;
-        let new: Vec<&StoredRecord> =
+        known.reserve(records.len());
+        let new: Vec<&StoredRecord<'_>> =
             records.iter().filter(|record| known.insert(record.id.uuid())).collect();
-        for batch in new.chunks(RECORDS).filter_map(Batch::of) {
-            insert(&mut tx, &batch).await.map_err(failed)?;
+        let mut packer = Packer::default();
+        for records in new.chunks(RECORDS) {
+            if let Some(batch) = packer.pack(records)? {
+                insert(&mut tx, &batch).await.map_err(failed)?;
+            }
         }
         tx.commit().await.map_err(failed)
     }
@@ -234,7 +238,7 @@ async fn known(
     Ok(batches.iter().flat_map(|(ids,)| batch::ids(ids)).collect())
 }
 
-async fn insert(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut SqliteConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO decision_batches \
          (first_at, last_at, first_id, last_id, records, denials, names, ids, body) \
@@ -248,7 +252,7 @@ async fn insert(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), 
     .bind(batch.denials)
     .bind(batch.names.as_slice())
     .bind(batch.ids.as_slice())
-    .bind(batch.body.as_slice())
+    .bind(batch.body)
     .execute(connection)
     .await?;
     Ok(())

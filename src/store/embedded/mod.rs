@@ -44,12 +44,12 @@ const READERS: u32 = 4;
 /// The page size of a new file, in bytes. An audit record takes 1 to 2 KiB: of larger pages fewer are split and logged.
 const PAGE_SIZE: u32 = 8_192;
 
-/// The writer's page cache, in SQLite's unit: negative is KiB. It holds the ends of the audit indexes, where each batch
-/// writes.
-const WRITER_CACHE: &str = "-32768";
+/// The writer's page cache, in SQLite's unit: negative is KiB. Batches of records are written once and not looked at again;
+/// a larger cache would only put more of them between what the processor has at hand.
+const WRITER_CACHE: &str = "-4096";
 
-/// Pages (32 MiB) in the WAL before it is copied into the file: an index page that many batches write is copied once.
-const CHECKPOINT_AFTER: &str = "4000";
+/// Pages (8 MiB) in the WAL before it is copied into the file.
+const CHECKPOINT_AFTER: &str = "1000";
 
 /// A store in one SQLite file.
 #[derive(Debug)]

@@ -23,7 +23,15 @@ pub(super) enum Kind {
 
 /// A filter over these names, as it is stored.
 pub(super) fn filter<'a>(names: impl Iterator<Item = (Kind, &'a str)>) -> Vec<u8> {
-    let distinct: HashSet<(Kind, &str), RandomState> = names.collect();
+    let mut distinct: HashSet<(Kind, &str), RandomState> = HashSet::default();
+    // Many are those of the record before, by the numbers of their kinds.
+    let mut latest: [Option<&str>; 5] = [None; 5];
+    for (kind, name) in names {
+        let before = latest.get_mut(kind as usize).and_then(|latest| latest.replace(name));
+        if before != Some(name) {
+            distinct.insert((kind, name));
+        }
+    }
     let mut bytes = vec![0_u8; (distinct.len() * BITS_PER_NAME).div_ceil(8).max(8)];
     let bits = bytes.len() as u64 * 8;
     for (kind, name) in distinct {

@@ -12,7 +12,7 @@ use crate::store::{Decisions, StoreError, StoredRecord};
 
 #[async_trait]
 impl Decisions for PostgresStore {
-    async fn append_records(&self, records: &[StoredRecord]) -> Result<(), StoreError> {
+    async fn append_records(&self, records: &[StoredRecord<'_>]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
         }
@@ -24,13 +24,13 @@ impl Decisions for PostgresStore {
         )
         .bind(column(records, |record| record.id.uuid()))
         .bind(column(records, |record| record.at.micros()))
-        .bind(column(records, |record| record.pep.as_str()))
+        .bind(column(records, |record| record.pep.as_ref()))
         .bind(column(records, |record| record.principal.as_deref()))
-        .bind(column(records, |record| record.resource.as_str()))
+        .bind(column(records, |record| record.resource.as_ref()))
         .bind(column(records, |record| record.effect.as_str()))
         .bind(column(records, |record| record.enforced))
         .bind(column(records, |record| record.reason.as_str()))
-        .bind(column(records, |record| record.bytes.as_slice()))
+        .bind(column(records, |record| record.bytes.as_ref()))
         .execute(&self.pool)
         .await
         .map_err(failed("append audit records"))?;
