@@ -23,8 +23,9 @@ pub struct StoredRecord<'a> {
 
 #[async_trait]
 pub trait Decisions {
-    /// Keeps a batch, all or none. A record whose id is there already is left as it is (a batch may be sent again
-    /// after an unclear failure, and records never change). Not a control-plane write: no revision, no feed.
+    /// Keeps a batch, all or none. No two records of it have the same id. A record whose id is there already is left as
+    /// it is (a batch may be sent again after an unclear failure, and records never change). Not a control-plane write:
+    /// no revision, no feed.
     async fn append_records(&self, records: &[StoredRecord<'_>]) -> Result<(), StoreError>;
 
     /// The canonical bytes of one record.

@@ -13,6 +13,9 @@ use crate::store::{StoreError, StoredRecord};
 /// LZ4 block, its length before it in four bytes, little-endian.
 const LZ4: u8 = 1;
 
+/// The form and the length.
+const HEAD: usize = 5;
+
 const ALLOWED: u8 = 1;
 const HAS_PRINCIPAL: u8 = 2;
 
@@ -30,9 +33,10 @@ pub(super) struct Batch<'a> {
 }
 
 /// Packs one batch after the other, in the same memory.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Packer {
     packed: Vec<u8>,
+    /// As long as the longest one yet could have been.
     body: Vec<u8>,
 }
 
@@ -60,15 +64,16 @@ impl Packer {
         self.packed.clear();
         records.iter().for_each(|record| pack(record, &mut self.packed));
         let length = u32::try_from(self.packed.len()).map_err(|error| corrupt(error.to_string()))?;
-        self.body.clear();
-        self.body.push(LZ4);
-        self.body.extend_from_slice(&length.to_le_bytes());
-        let begin = self.body.len();
-        self.body.resize(begin + get_maximum_output_size(self.packed.len()), 0);
-        let room = self.body.get_mut(begin..).unwrap_or_default();
+        let most = HEAD + get_maximum_output_size(self.packed.len());
+        if self.body.len() < most {
+            self.body.resize(most, 0);
+        }
+        let too_short = || corrupt("there is no room for it");
+        let (head, room) = self.body.split_first_chunk_mut::<HEAD>().ok_or_else(too_short)?;
+        let [form, prefix @ ..] = head;
+        (*form, *prefix) = (LZ4, length.to_le_bytes());
         let filled = compress_into(&self.packed, room).map_err(|error| corrupt(error.to_string()))?;
-        self.body.truncate(begin + filled);
-        Ok(&self.body)
+        self.body.get(..HEAD + filled).ok_or_else(too_short)
     }
 }
 

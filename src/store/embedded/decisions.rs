@@ -4,6 +4,8 @@
 //! each. A list opens the batches whose times and names can hold what is wanted, newest first.
 
 use std::collections::HashSet;
+use std::mem;
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use foldhash::fast::RandomState;
@@ -30,16 +32,15 @@ impl Decisions for EmbeddedStore {
         let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(()) };
         let failed = failed("append audit records");
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let mut known = known(&mut tx, first, last).await.map_err(failed)?;
-        known.reserve(records.len());
-        let new: Vec<&StoredRecord<'_>> =
-            records.iter().filter(|record| known.insert(record.id.uuid())).collect();
-        let mut packer = Packer::default();
-        for records in new.chunks(RECORDS) {
-            if let Some(batch) = packer.pack(records)? {
+        let known = known(&mut tx, first, last).await.map_err(failed)?;
+        let mut packer = self.take_packer();
+        for records in records.chunks(RECORDS) {
+            let new: Vec<_> = records.iter().filter(|record| !known.contains(&record.id.uuid())).collect();
+            if let Some(batch) = packer.pack(&new)? {
                 insert(&mut tx, &batch).await.map_err(failed)?;
             }
         }
+        self.give_back(packer);
         tx.commit().await.map_err(failed)
     }
 
@@ -205,6 +206,15 @@ impl Search<'_> {
 }
 
 impl EmbeddedStore {
+    /// The one that packed the last batches, with the memory that it has by now; one batch is appended at a time.
+    fn take_packer(&self) -> Packer {
+        mem::take(&mut *self.packer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn give_back(&self, packer: Packer) {
+        *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = packer;
+    }
+
     async fn ids(&self, batch: i64) -> Result<Vec<u8>, StoreError> {
         self.column("SELECT ids FROM decision_batches WHERE number = ?", batch).await
     }

@@ -23,6 +23,7 @@ mod signals;
 mod write;
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,7 @@ use sqlx::sqlite::{
 };
 
 use super::{Store, StoreError};
+use batch::Packer;
 use feed::Wake;
 
 const BACKEND: &str = "sqlite";
@@ -57,6 +59,7 @@ pub struct EmbeddedStore {
     writer: SqlitePool,
     readers: SqlitePool,
     wake: Wake,
+    packer: Mutex<Packer>,
 }
 
 impl EmbeddedStore {
@@ -78,7 +81,7 @@ impl EmbeddedStore {
         let writer = connect_patiently(pool(1), &writing).await.map_err(failed)?;
         // Readers must not hold a snapshot longer than one call, or the WAL could never be emptied.
         let readers = pool(READERS).connect_lazy_with(options.clone());
-        Ok(Self { writer, readers, wake: Wake::new(options) })
+        Ok(Self { writer, readers, wake: Wake::new(options), packer: Mutex::default() })
     }
 
     /// Closes every connection, once calls under way are done.
