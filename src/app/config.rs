@@ -95,8 +95,13 @@ pub struct ServerConfig {
     pub max_connections: NonZeroUsize,
     /// Calls under way at once on one connection; the peer has to wait with those beyond them.
     pub max_concurrent_streams: NonZeroU32,
-    /// Single checks that a decision thread reads ahead: while so many wait for their turn, it reads no more.
+    /// Single checks that a decision thread reads ahead, at most: while so many wait for their turn, it reads no more.
+    /// Where deciding takes long it reads fewer, no more than it decides in a quarter of `decide.standing_queue_delay`.
     pub read_ahead: NonZeroUsize,
+    /// Bytes of each connection that wait with the operating system until they are read, at most; Linux allows less if
+    /// `net.core.rmem_max` says so. What does not fit waits with the peer, and there nobody sees how long: with too little
+    /// an overload is noticed late.
+    pub receive_buffer: NonZeroU32,
     /// How often the peer of a connection is asked whether it is still there; at least `1s`. One that does not answer
     /// within 20 seconds is let go.
     #[serde(with = "crate::model::duration")]
@@ -131,6 +136,7 @@ impl Default for ServerConfig {
             max_connections: NonZeroUsize::new(4_096).unwrap_or(NonZeroUsize::MIN),
             max_concurrent_streams: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
             read_ahead: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+            receive_buffer: NonZeroU32::new(1 << 20).unwrap_or(NonZeroU32::MIN),
             keepalive: Duration::from_secs(30),
             policy_reread: Duration::from_secs(30),
             certificate_reread: Duration::from_secs(30),

@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,9 +32,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long a peer may take to answer a keepalive.
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Bytes of each connection that wait with the system until they are read, at most; Linux allows less if
-/// `net.core.rmem_max` says so. What does not fit waits with the peer, and there nobody sees how long.
-const UNREAD: u32 = 1024 * 1024;
 /// Connections that wait to be accepted, at most.
 const BACKLOG: u32 = 1024;
 
@@ -59,7 +57,8 @@ impl Listener {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let context = || format!("cannot listen for {name} at {address}; is another server running there?");
-        let socket = listen(address).with_context(context)?;
+        let socket = listening(address, config.receive_buffer).and_then(|socket| socket.listen(BACKLOG));
+        let socket = socket.with_context(context)?;
         let address = socket.local_addr().with_context(context)?;
         let places = Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS)));
         let (full, trouble) = (Complaint::default(), Complaint::default());
@@ -165,15 +164,16 @@ fn server(gate: AuthenticateCallers, config: &ServerConfig) -> Server<Stack<Auth
         .layer(gate)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket for connections of which so many bytes wait with the system.
+fn listening(address: SocketAddr, receive_buffer: NonZeroU32) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // So that a server can start where another has just ended; elsewhere it means something else.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     // Connections inherit it, and it must be known before they come.
-    socket.set_recv_buffer_size(UNREAD)?;
+    socket.set_recv_buffer_size(receive_buffer.get())?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -184,6 +184,18 @@ mod tests {
 
     use super::*;
     use crate::model::SystemClock;
+
+    #[tokio::test]
+    async fn what_waits_with_the_system_is_bounded_by_the_setting() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let bound = |bytes| {
+            let listening = listening(address, NonZeroU32::new(bytes).unwrap());
+            listening.unwrap().recv_buffer_size().unwrap()
+        };
+        // Linux doubles it, for its own bookkeeping.
+        assert!(bound(16_384) < 65_536 && bound(16_384) >= 16_384);
+        assert!(bound(131_072) >= 131_072);
+    }
 
     async fn listener(max_connections: usize) -> Listener {
         let max_connections = NonZeroUsize::new(max_connections).unwrap();

@@ -7,6 +7,7 @@ pub mod access;
 mod arrivals;
 mod callers;
 mod config;
+mod cost;
 mod gate;
 mod live;
 mod message;

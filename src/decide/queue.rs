@@ -16,6 +16,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::Config;
+use super::cost::Cost;
 use crate::model::duration::AtomicDuration;
 
 /// Where all calls waited too long for a standing queue, one in so many is decided nevertheless.
@@ -29,8 +30,8 @@ const A_STALL: Duration = Duration::from_millis(5);
 /// What a call costs a thread that did not come to any yet.
 const A_DECISION: Duration = Duration::from_micros(15);
 const A_DENIAL: Duration = Duration::from_nanos(7_500);
-/// The cost of a call is the mean of so many.
-const LATEST: u32 = 32;
+/// What is read ahead may always wait for a quarter of this.
+const A_LONG_TIME: Duration = Duration::from_secs(1);
 /// A thread is busy when its pauses are less than a tenth of the time.
 const WEIGHT_OF_A_PAUSE: u32 = 10;
 /// However long it was busy, the tenth part of this without anything to do ends it.
@@ -56,10 +57,10 @@ pub struct Queue {
     round: AtomicDuration,
     /// When the thread came to a call last, on the monotonic clock.
     came_at: AtomicDuration,
-    /// What a call costs the thread that is decided: the mean of the latest.
-    deciding: AtomicDuration,
+    /// What a call costs the thread that is decided.
+    deciding: Cost,
     /// What one costs that is denied.
-    denying: AtomicDuration,
+    denying: Cost,
     /// Whether the thread denied the call that it came to last.
     has_denied: AtomicBool,
     /// Until when the thread did not run, the last time, on the monotonic clock.
@@ -104,7 +105,7 @@ impl Default for Queue {
 impl Queue {
     pub fn new(read_ahead: usize, config: &Config) -> Self {
         Self {
-            read_ahead,
+            read_ahead: read_ahead.max(1),
             max_delay: config.max_queue_delay,
             standing_delay: config.standing_queue_delay.min(config.max_queue_delay),
             waiting: AtomicUsize::new(0),
@@ -113,8 +114,8 @@ impl Queue {
             busy_since: AtomicDuration::default(),
             round: AtomicDuration::default(),
             came_at: AtomicDuration::default(),
-            deciding: AtomicDuration::new(A_DECISION),
-            denying: AtomicDuration::new(A_DENIAL),
+            deciding: Cost::guessed(A_DECISION),
+            denying: Cost::guessed(A_DENIAL),
             has_denied: AtomicBool::new(false),
             stalled_until: AtomicDuration::default(),
             stalled_for: AtomicDuration::default(),
@@ -166,13 +167,12 @@ impl Queue {
             self.stalled_for.store(gap);
             return;
         }
-        let cost = if self.has_denied.load(Ordering::Relaxed) { &self.denying } else { &self.deciding };
-        cost.store((cost.load() * (LATEST - 1)).saturating_add(gap) / LATEST);
+        self.cost(self.has_denied.load(Ordering::Relaxed)).note(gap);
     }
 
-    /// What a call costs the thread, about.
-    pub(super) fn cost(&self, denied: bool) -> Duration {
-        if denied { self.denying.load() } else { self.deciding.load() }
+    /// What a call costs the thread that is denied, or decided.
+    pub(super) const fn cost(&self, denied: bool) -> &Cost {
+        if denied { &self.denying } else { &self.deciding }
     }
 
     /// For how long the thread has not run since that moment: it tells nothing of how much it is asked.
@@ -207,10 +207,7 @@ impl Queue {
 
     /// How many calls are read ahead: fewer where deciding is dear, so that none waits here for long.
     fn limit(&self) -> usize {
-        let cost = self.deciding.load().as_nanos();
-        let in_time = (self.standing_delay / 4).as_nanos().checked_div(cost);
-        let in_time = in_time.and_then(|calls| usize::try_from(calls).ok());
-        in_time.map_or(self.read_ahead, |calls| calls.clamp(1, self.read_ahead.max(1)))
+        self.deciding.calls_in(self.standing_delay.min(A_LONG_TIME) / 4).clamp(1, self.read_ahead)
     }
 
     /// When half of those that waited have had their turn, the first reader has its own.
@@ -346,20 +343,20 @@ mod tests {
     #[test]
     fn where_deciding_is_dear_less_is_read_ahead() {
         let config = Config { max_queue_delay: ms(100), standing_queue_delay: ms(20), ..Config::default() };
-        let queue = Queue::new(256, &config);
-        let come_to = |now| Waited { since: now, read: now, queue: &queue }.too_long(now);
+        let mut queue = Queue::new(256, &config);
+        let come_to = |queue: &Queue, now| Waited { since: now, read: now, queue }.too_long(now);
         for call in 1..200 {
-            assert!(!come_to(Duration::from_micros(100) * call));
+            assert!(!come_to(&queue, Duration::from_micros(100) * call));
         }
-        let cost = queue.cost(false).as_micros();
+        let cost = queue.cost(false).of_calls(1).as_micros();
         assert!((99..=100).contains(&cost), "{cost} us a call");
         assert_eq!(queue.limit(), 50, "5 ms of them");
-        assert_eq!(queue.cost(true), A_DENIAL);
+        assert_eq!(queue.cost(true).of_calls(1), A_DENIAL);
         for call in 2_000..2_200 {
-            come_to(Duration::from_micros(10) * call);
+            come_to(&queue, Duration::from_micros(10) * call);
         }
         assert_eq!(queue.limit(), 256);
-        queue.deciding.store(ms(1_000));
+        queue.deciding = Cost::guessed(ms(900));
         assert_eq!(queue.limit(), 1, "one is always read");
     }
 

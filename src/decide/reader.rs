@@ -115,7 +115,7 @@ impl Reader {
         // If the thread has been idle since, it was they that woke it.
         let came = came.max(self.queue.idle_at());
         let is_late = now.saturating_sub(came) > self.queue.standing_delay;
-        self.spent = self.spent.saturating_add(self.queue.cost(is_late) * CALLS_IN_A_READ);
+        self.spent = self.spent.saturating_add(self.queue.cost(is_late).of_calls(CALLS_IN_A_READ));
         if drained {
             self.drained();
         }

@@ -24,12 +24,6 @@ const UNITS: [(&str, u64); 6] = [
 pub struct AtomicDuration(AtomicU64);
 
 impl AtomicDuration {
-    pub fn new(duration: Duration) -> Self {
-        let new = Self::default();
-        new.store(duration);
-        new
-    }
-
     pub fn load(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
