@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use crate::api::pb::decision as pb;
     use crate::model::{
-        Challenge, ChallengeScheme, DecisionId, Demand, Explanation, Obligation, Reason, Revision, Risk,
-        RiskReason,
+        BundleDigest, Challenge, ChallengeScheme, DecisionId, Demand, EndpointId, Explanation, Obligation,
+        Reason, Revision, Risk, RiskReason,
     };
 
     fn challenge() -> Challenge {
@@ -93,6 +93,7 @@ mod tests {
             principal in option::of("User::dev/[a-z]{1,9}"),
             (obliged, challenged, risky, explained) in any::<(bool, bool, bool, bool)>(),
             (retry, reuse) in (option::of(0_u64..100), 0_u64..3),
+            (endpoint, bundle) in (option::of("/[a-z]{1,9}"), option::of(any::<[u8; 32]>())),
         ) -> Decision {
             let policies: Vec<_> = policies.iter().map(|policy| policy.parse().unwrap()).collect();
             let obligation =
@@ -108,9 +109,9 @@ mod tests {
                 challenge: challenged.then(challenge),
                 retry_after: retry.map(Duration::from_secs),
                 principal: principal.map(|principal| principal.parse().unwrap()),
-                endpoint: None,
+                endpoint: endpoint.map(|template| EndpointId::new(&"orders".parse().unwrap(), "GET", &template)),
                 risk: risky.then(|| Risk { score: 45, reasons: vec![risk_reason], ..Risk::default() }),
-                bundle: None,
+                bundle: bundle.map(BundleDigest::from_bytes),
                 revision: Revision::new(epoch, number),
                 reuse_for: Duration::from_secs(reuse),
                 explanation: explained.then(Explanation::default),

@@ -12,7 +12,7 @@ use super::mask::MaskConfig;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Records that may wait to be stored, those being stored and those of decisions under way included. A record takes
-    /// about 1 KiB of memory, and never more than 96 KiB, whatever callers send.
+    /// about 1 KiB of memory, and never more than 192 KiB, whatever callers send.
     pub queue: NonZeroUsize,
     /// Records stored at once at most, all or none.
     pub batch: NonZeroUsize,

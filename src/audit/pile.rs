@@ -72,7 +72,7 @@ fn text<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
     bytes.get(range.clone()).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-/// Records in the order in which they came.
+/// Records of one thread, or of a few, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Pile {
     heads: Vec<Head>,
@@ -126,7 +126,7 @@ impl Piles {
 }
 
 fn lock(pile: &Mutex<Pile>) -> MutexGuard<'_, Pile> {
-    // A record is on it when its head is, whatever happened to a thread that held it.
+    // Nothing that is done to a pile can panic halfway.
     pile.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

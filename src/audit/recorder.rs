@@ -2,8 +2,9 @@
 //!
 //! A bounded queue in front of [`Writer`]: a pile for each thread. A place in it is taken before a decision is made, so
 //! that it cannot turn out afterwards that there is none; to whom no place is given, the answer is `overloaded`. What waits
-//! in it is masked and encoded already, and so bounded: the queue takes no more than its places times twice
-//! [`LARGEST_RECORD`].
+//! in it is masked and encoded already, and so bounded: it takes no more than its places times four times
+//! [`LARGEST_RECORD`], for memory that grows is up to twice as large as what is in it, and that of records which are being
+//! stored is free when all of them are.
 //!
 //! [`LARGEST_RECORD`]: super::LARGEST_RECORD
 
@@ -141,6 +142,13 @@ impl fmt::Debug for Recorder {
 }
 
 impl Shared {
+    /// Whoever had a place is through with it, or had hoped for one. After a stop the writer waits for the last of them.
+    fn note_end(&self) {
+        if self.places.is_closed() {
+            self.wake.notify_one();
+        }
+    }
+
     pub(super) fn refusals(&self) -> MutexGuard<'_, RefusalCounts> {
         // Counts stay usable whatever happened to a thread that held them.
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
@@ -185,10 +193,7 @@ impl Drop for Slot<'_> {
         if !self.is_filled {
             self.shared.places.give_back(1);
         }
-        // Then the writer waits for the last of them.
-        if self.shared.places.is_closed() {
-            self.shared.wake.notify_one();
-        }
+        self.shared.note_end();
     }
 }
 

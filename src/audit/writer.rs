@@ -88,8 +88,14 @@ impl Writer {
     /// Stores what is there now, in batches. What comes while the last of them is stored waits for others again: to store
     /// it at once would make batches of a few records, each as dear as a large one.
     async fn write_all(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
-        while self.write_taken(stop).await? >= self.config.batch.get() {}
-        self.write_refusals(stop).await
+        loop {
+            // What an interruption left over says nothing of what is there now.
+            let is_rest = !self.taken.is_empty();
+            let is_full = self.write_taken(stop).await? >= self.config.batch.get();
+            if !is_rest && !is_full {
+                return self.write_refusals(stop).await;
+            }
+        }
     }
 
     /// Stores what was taken from the queue before, or else what is there now, and tells how many records that were.
@@ -134,6 +140,13 @@ impl Writer {
         let (_, noted) = mem::take(&mut self.refusals);
         self.stored.send_modify(|stored| stored.refusals = noted);
         Ok(())
+    }
+}
+
+/// Without it nothing is stored, so nothing may be decided either.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.places.close();
     }
 }
 

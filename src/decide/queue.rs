@@ -70,6 +70,8 @@ pub struct Queue {
     line: Mutex<Line>,
     /// How many stand in line.
     pub(super) standing: AtomicUsize,
+    /// Whether the first of them was called.
+    is_called: AtomicBool,
     /// Calls in a row that had waited too long for a standing queue.
     late: AtomicUsize,
 }
@@ -95,7 +97,7 @@ pub struct Waited<'a> {
     pub queue: &'a Queue,
 }
 
-/// One without a bound.
+/// One for whoever is asked by no connection.
 impl Default for Queue {
     fn default() -> Self {
         Self::new(usize::MAX, &Config::default())
@@ -121,6 +123,7 @@ impl Queue {
             stalled_for: AtomicDuration::default(),
             line: Mutex::default(),
             standing: AtomicUsize::new(0),
+            is_called: AtomicBool::new(false),
             late: AtomicUsize::new(0),
         }
     }
@@ -162,12 +165,12 @@ impl Queue {
     fn note_call(&self, now: Duration) {
         let gap = now.saturating_sub(self.came_at.load().max(self.idle_at()));
         self.came_at.store(now);
+        // A stall says little of what calls cost; but where each costs so much, it must not seem that they cost nothing.
+        self.cost(self.has_denied.load(Ordering::Relaxed)).note(gap.min(A_STALL));
         if gap > A_STALL {
             self.stalled_until.store(now);
             self.stalled_for.store(gap);
-            return;
         }
-        self.cost(self.has_denied.load(Ordering::Relaxed)).note(gap);
     }
 
     /// What a call costs the thread that is denied, or decided.
@@ -210,19 +213,19 @@ impl Queue {
         self.deciding.calls_in(self.standing_delay.min(A_LONG_TIME) / 4).clamp(1, self.read_ahead)
     }
 
-    /// When half of those that waited have had their turn, the first reader has its own.
+    /// When half of those that may wait have had their turn, the first reader has its own.
     fn leave(&self) {
         let waited = self.waiting.fetch_sub(1, Ordering::Relaxed);
-        if waited == 1 || waited == self.limit().div_ceil(2) {
+        if waited <= self.limit().div_ceil(2) {
             self.call();
         }
     }
 
-    /// Calls the first reader, which leaves the line when it reads.
+    /// Calls the first reader, once. It leaves the line when it reads.
     // INVARIANT: while readers stand in line, calls wait, of which one will call the first, or that has been called, or the
     // thread comes to a pause.
     pub(super) fn call(&self) {
-        if self.standing.load(Ordering::Relaxed) == 0 {
+        if self.standing.load(Ordering::Relaxed) == 0 || self.is_called.swap(true, Ordering::Relaxed) {
             return;
         }
         let first = self.line().readers.first_key_value().map(|(_, reader)| reader.clone());
@@ -231,13 +234,21 @@ impl Queue {
         }
     }
 
+    /// Another one may be the first now.
+    pub(super) fn note_line(&self, line: &Line) {
+        self.standing.store(line.readers.len(), Ordering::Relaxed);
+        self.is_called.store(false, Ordering::Relaxed);
+    }
+
     /// Whoever was called did not read: its connection may be stuck in writing. Nobody else is to wait for that.
     fn dissolve(&self) {
         if self.standing.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let readers = std::mem::take(&mut self.line().readers);
-        self.standing.store(0, Ordering::Relaxed);
+        let mut line = self.line();
+        let readers = std::mem::take(&mut line.readers);
+        self.note_line(&line);
+        drop(line);
         readers.into_values().for_each(Waker::wake);
     }
 
@@ -356,6 +367,10 @@ mod tests {
             come_to(&queue, Duration::from_micros(10) * call);
         }
         assert_eq!(queue.limit(), 256);
+        for call in 4..20 {
+            come_to(&queue, ms(9) * call);
+        }
+        assert!(queue.limit() < 4, "calls that take longer than a stall");
         queue.deciding = Cost::guessed(ms(900));
         assert_eq!(queue.limit(), 1, "one is always read");
     }

@@ -94,14 +94,14 @@ impl Reader {
         line.next = line.next.max(ticket.saturating_add(1));
         line.readers.insert(ticket, waker.clone());
         self.ticket = Some(ticket);
-        self.queue.standing.store(line.readers.len(), Ordering::Relaxed);
+        self.queue.note_line(&line);
     }
 
     fn leave_line(&self) {
         let Some(ticket) = self.ticket else { return };
         let mut line = self.queue.line();
         line.readers.remove(&ticket);
-        self.queue.standing.store(line.readers.len(), Ordering::Relaxed);
+        self.queue.note_line(&line);
     }
 
     /// So many bytes are there, and there is no room for them.

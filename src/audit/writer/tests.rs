@@ -183,6 +183,30 @@ async fn a_queue_that_is_full_while_the_store_is_away_takes_records_again_later(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_stores_also_what_came_while_the_store_was_away() {
+    let fixture = start(Config::default());
+    fixture.store.set_away(true);
+    let taken = record(&fixture.recorder);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let queued = record(&fixture.recorder);
+    fixture.stop.cancel();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fixture.store.set_away(false);
+    fixture.task.await.unwrap();
+    assert_eq!(fixture.store.ids(), [taken, queued]);
+}
+
+#[tokio::test]
+async fn without_a_writer_there_are_no_places() {
+    let store: Arc<dyn Decisions + Send + Sync> = Arc::new(MemoryStore::default());
+    let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(90)));
+    let (recorder, writer) = Recorder::new(store, clock, "replica-1".into(), Config::default());
+    assert!(recorder.reserve().is_ok());
+    drop(writer);
+    assert_eq!(recorder.reserve().unwrap_err(), Full);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_stores_what_is_queued_and_what_is_still_being_decided() {
     let fixture = start(Config::default());
     fixture.store.set_away(true);

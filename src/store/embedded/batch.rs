@@ -16,6 +16,9 @@ const LZ4: u8 = 1;
 /// The form and the length.
 const HEAD: usize = 5;
 
+/// Bytes that a packer takes for the largest batch of ordinary records, and more than that.
+const ORDINARY: usize = 4 << 20;
+
 const ALLOWED: u8 = 1;
 const HAS_PRINCIPAL: u8 = 2;
 
@@ -41,6 +44,11 @@ pub(super) struct Packer {
 }
 
 impl Packer {
+    /// Whether it has more memory than batches of ordinary records need.
+    pub(super) fn is_outsized(&self) -> bool {
+        self.packed.capacity() + self.body.capacity() > ORDINARY
+    }
+
     /// `None` for no records.
     pub(super) fn pack(&mut self, records: &[&StoredRecord<'_>]) -> Result<Option<Batch<'_>>, StoreError> {
         let ids = || records.iter().map(|record| record.id.uuid());
@@ -237,6 +245,15 @@ mod tests {
             assert_eq!((row.principal, row.bytes), (record.principal.as_deref(), record.bytes.as_ref()));
         }
         assert_eq!(rows.len(), records.len());
+    }
+
+    #[test]
+    fn only_records_beyond_the_ordinary_take_memory_that_is_not_kept() {
+        let mut packer = Packer::default();
+        packer.pack(&vec![&record(1_000, Some("User::dev/alice")); 512]).unwrap();
+        assert!(!packer.is_outsized());
+        packer.pack(&vec![&record(48_000, None); 512]).unwrap();
+        assert!(packer.is_outsized());
     }
 
     #[test]

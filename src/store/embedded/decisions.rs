@@ -212,6 +212,9 @@ impl EmbeddedStore {
     }
 
     fn give_back(&self, packer: Packer) {
+        if packer.is_outsized() {
+            return;
+        }
         *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = packer;
     }
 
