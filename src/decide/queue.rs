@@ -234,10 +234,15 @@ impl Queue {
         }
     }
 
+    /// The first reader came, whether it reads or not.
+    pub(super) fn note_heard(&self) {
+        self.is_called.store(false, Ordering::Relaxed);
+    }
+
     /// Another one may be the first now.
     pub(super) fn note_line(&self, line: &Line) {
         self.standing.store(line.readers.len(), Ordering::Relaxed);
-        self.is_called.store(false, Ordering::Relaxed);
+        self.note_heard();
     }
 
     /// Whoever was called did not read: its connection may be stuck in writing. Nobody else is to wait for that.

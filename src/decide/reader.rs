@@ -54,6 +54,9 @@ impl Reader {
         if stands && !is_first {
             return Room::Awaited;
         }
+        if stands {
+            self.queue.note_heard();
+        }
         let is_over = self.spent >= TURN;
         let had_turn = others && is_over;
         if self.queue.has_room() && !had_turn && (is_first || !self.spent.is_zero()) {
@@ -312,6 +315,21 @@ mod tests {
         waiting.truncate(1);
         assert!(!readers[0].reads(), "it is over");
         assert!(readers[1].reads());
+    }
+
+    #[test]
+    fn a_reader_that_came_when_there_was_no_room_is_called_again() {
+        let queue = Arc::new(Queue::new(4, &Config::default()));
+        let mut waiting = enter(&queue, 4);
+        let [mut reader, ..] = asking(&queue);
+        assert!(!reader.reads());
+        waiting.truncate(1);
+        assert!(reader.called());
+        waiting.extend(enter(&queue, 3));
+        assert!(!reader.reads());
+        waiting.truncate(1);
+        assert!(reader.called());
+        assert!(reader.reads());
     }
 
     #[test]
