@@ -95,8 +95,7 @@ pub struct ServerConfig {
     pub max_connections: NonZeroUsize,
     /// Calls under way at once on one connection; the peer has to wait with those beyond them.
     pub max_concurrent_streams: NonZeroU32,
-    /// Single checks that a decision thread reads ahead, at most: while so many wait for their turn, it reads no more.
-    /// Where deciding takes long it reads fewer, no more than it decides in a quarter of `decide.standing_queue_delay`.
+    /// Single checks that a decision thread reads ahead: while so many wait for their turn, it reads no more.
     pub read_ahead: NonZeroUsize,
     /// Bytes of each connection that wait with the operating system until they are read, at most; Linux allows less if
     /// `net.core.rmem_max` says so. What does not fit waits with the peer, and there nobody sees how long: with too little

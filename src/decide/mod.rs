@@ -7,7 +7,6 @@ pub mod access;
 mod arrivals;
 mod callers;
 mod config;
-mod cost;
 mod gate;
 mod live;
 mod message;

@@ -10,13 +10,12 @@
 //! Controlling Queue Delay, 2012), as servers use it (B. Maurer: Fail at Scale, 2015).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use super::Config;
-use super::cost::Cost;
 use crate::model::duration::AtomicDuration;
 
 /// Where all calls waited too long for a standing queue, one in so many is decided nevertheless.
@@ -27,11 +26,6 @@ const RUN: usize = 16;
 const A_MOMENT: Duration = Duration::from_micros(20);
 /// A busy thread that comes to no call for so long did not run: the system had something else to do.
 const A_STALL: Duration = Duration::from_millis(5);
-/// What a call costs a thread that did not come to any yet.
-const A_DECISION: Duration = Duration::from_micros(15);
-const A_DENIAL: Duration = Duration::from_nanos(7_500);
-/// What is read ahead may always wait for a quarter of this.
-const A_LONG_TIME: Duration = Duration::from_secs(1);
 /// A thread is busy when its pauses are less than a tenth of the time.
 const WEIGHT_OF_A_PAUSE: u32 = 10;
 /// However long it was busy, the tenth part of this without anything to do ends it.
@@ -57,12 +51,6 @@ pub struct Queue {
     round: AtomicDuration,
     /// When the thread came to a call last, on the monotonic clock.
     came_at: AtomicDuration,
-    /// What a call costs the thread that is decided.
-    deciding: Cost,
-    /// What one costs that is denied.
-    denying: Cost,
-    /// Whether the thread denied the call that it came to last.
-    has_denied: AtomicBool,
     /// Until when the thread did not run, the last time, on the monotonic clock.
     stalled_until: AtomicDuration,
     /// For how long.
@@ -70,8 +58,6 @@ pub struct Queue {
     line: Mutex<Line>,
     /// How many stand in line.
     pub(super) standing: AtomicUsize,
-    /// Whether the first of them was called.
-    is_called: AtomicBool,
     /// Calls in a row that had waited too long for a standing queue.
     late: AtomicUsize,
 }
@@ -97,7 +83,7 @@ pub struct Waited<'a> {
     pub queue: &'a Queue,
 }
 
-/// One for whoever is asked by no connection.
+/// One without a bound.
 impl Default for Queue {
     fn default() -> Self {
         Self::new(usize::MAX, &Config::default())
@@ -107,7 +93,7 @@ impl Default for Queue {
 impl Queue {
     pub fn new(read_ahead: usize, config: &Config) -> Self {
         Self {
-            read_ahead: read_ahead.max(1),
+            read_ahead,
             max_delay: config.max_queue_delay,
             standing_delay: config.standing_queue_delay.min(config.max_queue_delay),
             waiting: AtomicUsize::new(0),
@@ -116,14 +102,10 @@ impl Queue {
             busy_since: AtomicDuration::default(),
             round: AtomicDuration::default(),
             came_at: AtomicDuration::default(),
-            deciding: Cost::guessed(A_DECISION),
-            denying: Cost::guessed(A_DENIAL),
-            has_denied: AtomicBool::new(false),
             stalled_until: AtomicDuration::default(),
             stalled_for: AtomicDuration::default(),
             line: Mutex::default(),
             standing: AtomicUsize::new(0),
-            is_called: AtomicBool::new(false),
             late: AtomicUsize::new(0),
         }
     }
@@ -165,17 +147,10 @@ impl Queue {
     fn note_call(&self, now: Duration) {
         let gap = now.saturating_sub(self.came_at.load().max(self.idle_at()));
         self.came_at.store(now);
-        // A stall says little of what calls cost; but where each costs so much, it must not seem that they cost nothing.
-        self.cost(self.has_denied.load(Ordering::Relaxed)).note(gap.min(A_STALL));
         if gap > A_STALL {
             self.stalled_until.store(now);
             self.stalled_for.store(gap);
         }
-    }
-
-    /// What a call costs the thread that is denied, or decided.
-    pub(super) const fn cost(&self, denied: bool) -> &Cost {
-        if denied { &self.denying } else { &self.deciding }
     }
 
     /// For how long the thread has not run since that moment: it tells nothing of how much it is asked.
@@ -205,27 +180,22 @@ impl Queue {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < self.limit()
+        self.waiting.load(Ordering::Relaxed) < self.read_ahead
     }
 
-    /// How many calls are read ahead: fewer where deciding is dear, so that none waits here for long.
-    fn limit(&self) -> usize {
-        self.deciding.calls_in(self.standing_delay.min(A_LONG_TIME) / 4).clamp(1, self.read_ahead)
-    }
-
-    /// When half of those that may wait have had their turn, the first reader has its own.
+    /// When half of those that waited have had their turn, the first reader has its own.
     fn leave(&self) {
         let waited = self.waiting.fetch_sub(1, Ordering::Relaxed);
-        if waited <= self.limit().div_ceil(2) {
+        if waited == 1 || waited == self.read_ahead.div_ceil(2) {
             self.call();
         }
     }
 
-    /// Calls the first reader, once. It leaves the line when it reads.
+    /// Calls the first reader, which leaves the line when it reads.
     // INVARIANT: while readers stand in line, calls wait, of which one will call the first, or that has been called, or the
     // thread comes to a pause.
     pub(super) fn call(&self) {
-        if self.standing.load(Ordering::Relaxed) == 0 || self.is_called.swap(true, Ordering::Relaxed) {
+        if self.standing.load(Ordering::Relaxed) == 0 {
             return;
         }
         let first = self.line().readers.first_key_value().map(|(_, reader)| reader.clone());
@@ -234,26 +204,13 @@ impl Queue {
         }
     }
 
-    /// The first reader came, whether it reads or not.
-    pub(super) fn note_heard(&self) {
-        self.is_called.store(false, Ordering::Relaxed);
-    }
-
-    /// Another one may be the first now.
-    pub(super) fn note_line(&self, line: &Line) {
-        self.standing.store(line.readers.len(), Ordering::Relaxed);
-        self.note_heard();
-    }
-
     /// Whoever was called did not read: its connection may be stuck in writing. Nobody else is to wait for that.
     fn dissolve(&self) {
         if self.standing.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut line = self.line();
-        let readers = std::mem::take(&mut line.readers);
-        self.note_line(&line);
-        drop(line);
+        let readers = std::mem::take(&mut self.line().readers);
+        self.standing.store(0, Ordering::Relaxed);
         readers.into_values().for_each(Waker::wake);
     }
 
@@ -271,15 +228,9 @@ impl Drop for Waiting {
 impl Waited<'_> {
     /// Whether it has waited longer than it may, now that the thread has come to it.
     pub(super) fn too_long(self, now: Duration) -> bool {
+        let Queue { max_delay, standing_delay, .. } = *self.queue;
         self.queue.note_round(now.saturating_sub(self.read));
         self.queue.note_call(now);
-        let denied = self.is_late(now);
-        self.queue.has_denied.store(denied, Ordering::Relaxed);
-        denied
-    }
-
-    fn is_late(self, now: Duration) -> bool {
-        let Queue { max_delay, standing_delay, .. } = *self.queue;
         let waited = now.saturating_sub(self.since);
         if waited > max_delay {
             return true;
@@ -354,30 +305,6 @@ mod tests {
         assert!(!too_long(1_241, 1_195));
         assert!(too_long(1_242, 1_190), "11 ms before and after that");
         assert!(too_long(1_243, 1_142), "nobody waits so long");
-    }
-
-    #[test]
-    fn where_deciding_is_dear_less_is_read_ahead() {
-        let config = Config { max_queue_delay: ms(100), standing_queue_delay: ms(20), ..Config::default() };
-        let mut queue = Queue::new(256, &config);
-        let come_to = |queue: &Queue, now| Waited { since: now, read: now, queue }.too_long(now);
-        for call in 1..200 {
-            assert!(!come_to(&queue, Duration::from_micros(100) * call));
-        }
-        let cost = queue.cost(false).of_calls(1).as_micros();
-        assert!((99..=100).contains(&cost), "{cost} us a call");
-        assert_eq!(queue.limit(), 50, "5 ms of them");
-        assert_eq!(queue.cost(true).of_calls(1), A_DENIAL);
-        for call in 2_000..2_200 {
-            come_to(&queue, Duration::from_micros(10) * call);
-        }
-        assert_eq!(queue.limit(), 256);
-        for call in 4..20 {
-            come_to(&queue, ms(9) * call);
-        }
-        assert!(queue.limit() < 4, "calls that take longer than a stall");
-        queue.deciding = Cost::guessed(ms(900));
-        assert_eq!(queue.limit(), 1, "one is always read");
     }
 
     #[test]
