@@ -103,10 +103,11 @@ impl Recorder {
     /// Takes a place for the record of a decision that is about to be made.
     pub fn reserve(&self) -> Result<Slot<'_>, Full> {
         if self.shared.places.take() {
-            Ok(Slot { shared: &self.shared, is_filled: false })
-        } else {
-            Err(Full)
+            return Ok(Slot { shared: &self.shared, is_filled: false });
         }
+        // For a moment it looked as if one more place were taken.
+        self.shared.note_end();
+        Err(Full)
     }
 
     /// Counts a call that never became a decision. `peer` is an address, or a client id where it is known.

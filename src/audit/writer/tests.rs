@@ -196,6 +196,26 @@ async fn a_stop_stores_also_what_came_while_the_store_was_away() {
     assert_eq!(fixture.store.ids(), [taken, queued]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_nobody_who_was_refused_a_place() {
+    let store: Arc<dyn Decisions + Send + Sync> = Arc::new(MemoryStore::default());
+    let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(90)));
+    let (recorder, writer) = Recorder::new(store, clock, "replica-1".into(), Config::default());
+    let shared = Arc::clone(&writer.shared);
+    assert!(shared.places.take(), "by somebody who is about to be told that it came too late");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let task = tokio::spawn(writer.run(stop));
+    while !shared.places.is_closed() {
+        tokio::task::yield_now().await;
+    }
+    shared.places.give_back(1);
+    assert_eq!(recorder.reserve().unwrap_err(), Full);
+    let began = tokio::time::Instant::now();
+    task.await.unwrap();
+    assert!(began.elapsed() < Config::default().drain_timeout);
+}
+
 #[tokio::test]
 async fn without_a_writer_there_are_no_places() {
     let store: Arc<dyn Decisions + Send + Sync> = Arc::new(MemoryStore::default());
