@@ -3,7 +3,7 @@
 //! The generated message would hold a copy of every text, only for it to be written. So the texts are written here, and the
 //! message without them behind: the fields of a message may come in any order (Protocol Buffers, Encoding, "Field Order").
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use http::Response;
 use prost::{Message, encode_length_delimiter, length_delimiter_len};
 use uuid::Uuid;
@@ -50,10 +50,10 @@ fn field_length(length: usize) -> usize {
 }
 
 /// The number, below 16, and the length of a field whose bytes follow.
-fn begin(number: u8, length: usize, out: &mut impl BufMut) {
+fn begin(number: u8, length: usize, out: &mut BytesMut) {
     const LENGTH_DELIMITED: u8 = 2;
     out.put_u8(number << 3 | LENGTH_DELIMITED);
-    // It fails where there is no room, and a growing buffer has it.
+    // It fails where there is no room, and this buffer grows.
     let _ = encode_length_delimiter(length, out);
 }
 

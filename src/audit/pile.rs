@@ -38,7 +38,7 @@ impl Written {
 }
 
 /// What a record is found by.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Head {
     id: DecisionId,
     at: Timestamp,

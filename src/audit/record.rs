@@ -27,7 +27,7 @@ pub fn encode(record: &Record<'_>) -> Vec<u8> {
 }
 
 /// Where in its bytes a record has the texts that it is found by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Names {
     pub pep: Range<usize>,
     pub principal: Option<Range<usize>>,
