@@ -6,10 +6,11 @@
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::Context;
 use deodar::audit::{Config, Mask, MaskConfig, encode};
 use deodar::model::{Clock, DecisionId, Effect, Reason, Record, SystemClock, Timestamp};
 use deodar::store::embedded::EmbeddedStore;
-use deodar::store::{Decisions, Store, StoredRecord};
+use deodar::store::{Decisions, Place, RecordHead, Store, StoredRecord};
 use sha2::{Digest, Sha256};
 
 const RECORDS: u32 = 100_000;
@@ -25,7 +26,13 @@ fn main() -> anyhow::Result<()> {
         masking.push(timed(&clock, || records.iter_mut().for_each(|record| mask.apply(record))));
         let mut bytes = Vec::with_capacity(records.len());
         encoding.push(timed(&clock, || bytes.extend(records.iter().map(encode))));
-        let stored: Vec<StoredRecord<'_>> = records.into_iter().zip(bytes).map(stored).collect();
+        let heads = records
+            .iter()
+            .zip(&bytes)
+            .map(|(record, bytes)| head(record, bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let stored: Vec<_> =
+            heads.iter().zip(&bytes).map(|(head, bytes)| StoredRecord { head, bytes }).collect();
         appending.push(runtime.block_on(append(&clock, &stored))?);
     }
     say("mask", masking)?;
@@ -97,16 +104,21 @@ fn record(number: u32) -> anyhow::Result<Record<'static>> {
     })
 }
 
-fn stored((record, bytes): (Record<'static>, Vec<u8>)) -> StoredRecord<'static> {
-    StoredRecord {
+/// What a record is found by, in its bytes.
+fn head(record: &Record<'_>, bytes: &[u8]) -> anyhow::Result<RecordHead> {
+    let place = |text: &str| {
+        let offset = bytes.windows(text.len()).position(|window| window == text.as_bytes());
+        let offset = offset.context("a text is not in its record")?;
+        anyhow::Ok(Place { offset: offset.try_into()?, length: text.len().try_into()? })
+    };
+    Ok(RecordHead {
         id: record.id,
         at: record.at,
-        pep: String::from(record.pep).into(),
-        principal: record.principal,
-        resource: record.resource,
         effect: record.effect,
         enforced: record.enforced,
-        reason: record.reason,
-        bytes: bytes.into(),
-    }
+        pep: place(record.pep.as_str())?,
+        principal: record.principal.as_deref().map(place).transpose()?,
+        resource: place(&record.resource)?,
+        reason: place(record.reason.as_str())?,
+    })
 }

@@ -5,12 +5,11 @@
 
 use std::cell::Cell;
 use std::mem;
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::record::{Names, encode_to};
-use crate::model::{DecisionId, Effect, Reason, Record, Striped, Timestamp};
-use crate::store::StoredRecord;
+use super::record::encode_to;
+use crate::model::{Record, Striped};
+use crate::store::{RecordHead, StoredRecord};
 
 /// What a pile keeps of its memory when it is emptied, in bytes; after a time without the store it may have been far more.
 const KEPT: usize = 8 << 20;
@@ -23,7 +22,7 @@ thread_local! {
 /// A record as it will be stored, on its way to a pile.
 #[derive(Debug)]
 pub struct Written {
-    head: Head,
+    head: RecordHead,
     bytes: Vec<u8>,
 }
 
@@ -31,67 +30,31 @@ impl Written {
     pub(super) fn down(record: &Record<'_>) -> Self {
         let mut bytes = SHEET.take();
         bytes.clear();
-        let names = encode_to(record, &mut bytes);
-        let Record { id, at, effect, enforced, reason, .. } = *record;
-        Self { head: Head { id, at, effect, enforced, reason, names, length: bytes.len() }, bytes }
+        Self { head: encode_to(record, &mut bytes), bytes }
     }
-}
-
-/// What a record is found by.
-#[derive(Debug)]
-struct Head {
-    id: DecisionId,
-    at: Timestamp,
-    effect: Effect,
-    enforced: bool,
-    reason: Reason,
-    names: Names,
-    length: usize,
-}
-
-impl Head {
-    fn with<'a>(&self, bytes: &'a [u8]) -> StoredRecord<'a> {
-        let Self { id, at, effect, enforced, reason, .. } = *self;
-        let Names { pep, principal, resource } = &self.names;
-        StoredRecord {
-            id,
-            at,
-            pep: text(bytes, pep).into(),
-            principal: principal.as_ref().map(|name| text(bytes, name).into()),
-            resource: text(bytes, resource).into(),
-            effect,
-            enforced,
-            reason,
-            bytes: bytes.into(),
-        }
-    }
-}
-
-// INVARIANT: the ranges are those at which a record's encoder put texts.
-fn text<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
-    bytes.get(range.clone()).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
 /// Records of one thread, or of a few, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Pile {
-    heads: Vec<Head>,
+    /// Each with the number of its bytes.
+    heads: Vec<(RecordHead, usize)>,
     bytes: Vec<u8>,
 }
 
 impl Pile {
     fn push(&mut self, written: Written) {
         self.bytes.extend_from_slice(&written.bytes);
-        self.heads.push(written.head);
+        self.heads.push((written.head, written.bytes.len()));
         SHEET.set(written.bytes);
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> {
         let mut rest = self.bytes.as_slice();
-        self.heads.iter().map(move |head| {
-            let (bytes, behind) = rest.split_at_checked(head.length).unwrap_or_default();
+        self.heads.iter().map(move |(head, length)| {
+            let (bytes, behind) = rest.split_at_checked(*length).unwrap_or_default();
             rest = behind;
-            head.with(bytes)
+            StoredRecord { head, bytes }
         })
     }
 
@@ -151,12 +114,15 @@ mod tests {
             let stored: Vec<_> = pile.records().collect();
             prop_assert_eq!(stored.len(), records.len());
             for (stored, record) in stored.iter().zip(&records) {
-                prop_assert_eq!(&stored.bytes, &encode(record));
-                prop_assert_eq!((stored.id, stored.at, stored.reason), (record.id, record.at, record.reason));
-                prop_assert_eq!((stored.effect, stored.enforced), (record.effect, record.enforced));
-                prop_assert_eq!(&stored.pep, record.pep.as_str());
-                prop_assert_eq!(&stored.principal, &record.principal);
-                prop_assert_eq!(&stored.resource, &record.resource);
+                let StoredRecord { head, bytes } = stored;
+                prop_assert_eq!(*bytes, encode(record));
+                prop_assert_eq!((head.id, head.at), (record.id, record.at));
+                prop_assert_eq!((head.effect, head.enforced), (record.effect, record.enforced));
+                prop_assert_eq!(head.pep.of(bytes), record.pep.as_str().as_bytes());
+                let principal = head.principal.map(|place| place.of(bytes));
+                prop_assert_eq!(principal, record.principal.as_ref().map(|name| name.as_bytes()));
+                prop_assert_eq!(head.resource.of(bytes), record.resource.as_bytes());
+                prop_assert_eq!(head.reason.of(bytes), record.reason.as_str().as_bytes());
             }
         }
     }

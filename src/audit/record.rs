@@ -1,24 +1,26 @@
 //! The canonical bytes of a record: one record, one byte string, for ever.
 //!
-//! A version byte, then the fields of [`Record`] in their order. Numbers are big-endian; text is its length in four
-//! bytes and UTF-8; an optional field is 0, or 1 and the value; a list is its length in four bytes and its items;
-//! reasons stand as their names. What is written as a version never changes: a new field is a new version. Version 1,
-//! which held its two digests as hexadecimal text, is still read.
+//! A version byte, then the fields of [`Record`], in an order in which what differs from record to record comes first and what
+//! is alike in most comes last, so that many of them behind one another compress well. Text is its length and UTF-8; an
+//! optional field is 0, or 1 and the value; a list is its length and its items; reasons stand as their names. Lengths are
+//! LEB128, other numbers big-endian. What is written as a version never changes: a new field is a new version. Older
+//! versions are still read (`older`).
+
+mod decoder;
+mod older;
 
 use std::borrow::Cow;
-use std::ops::Range;
-use std::str::FromStr;
 
+use unsigned_varint::encode as varint;
 use uuid::Uuid;
 
 use super::AuditError;
-use crate::model::{DecisionId, Effect, Reason, Record, Timestamp};
+use crate::model::{DecisionId, Effect, Record, Timestamp};
+use crate::store::{Place, RecordHead};
+use decoder::{Decoder, Length};
 
 /// The version that [`encode`] writes.
-pub const VERSION: u8 = 2;
-
-/// Digests are text in it.
-const VERSION_1: u8 = 1;
+pub const VERSION: u8 = 3;
 
 pub fn encode(record: &Record<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(1_024);
@@ -26,91 +28,84 @@ pub fn encode(record: &Record<'_>) -> Vec<u8> {
     out
 }
 
-/// Where in its bytes a record has the texts that it is found by.
-#[derive(Debug)]
-pub(super) struct Names {
-    pub pep: Range<usize>,
-    pub principal: Option<Range<usize>>,
-    pub resource: Range<usize>,
-}
-
-/// As [`encode`], into a place that is empty.
-pub(super) fn encode_to(record: &Record<'_>, out: &mut Vec<u8>) -> Names {
+/// As [`encode`], into a place that is empty. Tells what the record is found by.
+// INVARIANT: `store` looks for the id behind the version, where it need not be kept a second time.
+pub(super) fn encode_to(record: &Record<'_>, out: &mut Vec<u8>) -> RecordHead {
     let mut out = Encoder(out);
     out.bytes(&[VERSION]);
     out.bytes(record.id.uuid().as_bytes());
     out.bytes(&record.at.micros().to_be_bytes());
-    out.text(&record.replica);
-    let pep = out.text(record.pep.as_str());
-    out.text(record.domain.as_str());
-    let principal = out.option(&record.principal);
-    out.option(&record.issuer);
+    out.bytes(&record.payload_sha256);
+    out.bytes(&record.duration_us.to_be_bytes());
+    out.option(&record.trace_id);
     out.flag(record.token_sha256.is_some());
     record.token_sha256.iter().for_each(|digest| out.bytes(digest));
+    let principal = out.option(&record.principal);
+    out.option(&record.issuer);
     out.option(&record.session);
     out.option(&record.oauth_client);
-    out.text(&record.action);
-    let resource = out.text(&record.resource);
-    out.option(&record.path);
     out.option(&record.source_ip);
-    out.bytes(&record.payload_sha256);
+    out.option(&record.path);
+    let resource = out.text(&record.resource);
+    out.text(&record.action);
     out.flag(record.effect == Effect::Allow);
     out.flag(record.enforced);
-    out.text(record.reason.as_str());
+    let reason = out.text(record.reason.as_str());
     out.list(record.refusals.iter().map(|reason| reason.as_str()));
     out.list(record.policies.iter().map(AsRef::as_ref));
     out.list(record.policy_errors.iter().map(AsRef::as_ref));
     out.option(&record.detail);
-    out.option(&record.bundle);
-    out.text(&record.revision);
     out.bytes(&[record.risk_score, record.risk_level]);
     out.list(record.risk_reasons.iter().map(AsRef::as_ref));
-    out.bytes(&record.duration_us.to_be_bytes());
-    out.option(&record.trace_id);
-    Names { pep, principal, resource }
+    out.text(&record.replica);
+    let pep = out.text(record.pep.as_str());
+    out.text(record.domain.as_str());
+    out.option(&record.bundle);
+    out.text(&record.revision);
+    let Record { id, at, effect, enforced, .. } = *record;
+    RecordHead { id, at, effect, enforced, pep, principal, resource, reason }
 }
 
-/// Fails on another version, on anything missing, left over or out of range: only what [`encode`] writes is read.
+/// Fails on an unknown version, on anything missing, left over or out of range: only what [`encode`] writes is read, or wrote.
 pub fn decode(bytes: &[u8]) -> Result<Record<'static>, AuditError> {
-    let mut input = Decoder(bytes);
-    let digest = match input.byte()? {
-        VERSION => Decoder::array::<32>,
-        VERSION_1 => Decoder::hex_digest,
-        _ => return Err(AuditError::Unreadable("its version is unknown")),
-    };
+    let (version, bytes) = bytes.split_first().ok_or(AuditError::Unreadable("it is empty"))?;
+    if *version != VERSION {
+        return older::decode(*version, bytes);
+    }
+    let mut input = Decoder::new(bytes, Length::Varying);
     // A struct expression evaluates its fields in the order they are written in: the order of the bytes.
     let record = Record {
         id: DecisionId::from_uuid(Uuid::from_bytes(input.array()?)),
         at: Timestamp::from_micros(i64::from_be_bytes(input.array()?)),
-        replica: input.text()?,
-        pep: input.parsed("its PEP is no client id")?,
-        domain: input.parsed("its domain is none")?,
-        principal: input.option()?,
-        issuer: input.option()?,
-        token_sha256: if input.flag()? { Some(digest(&mut input)?) } else { None },
-        session: input.option()?,
-        oauth_client: input.option()?,
-        action: input.text()?,
+        payload_sha256: input.array()?,
+        duration_us: u32::from_be_bytes(input.array()?),
+        trace_id: input.option(Decoder::text)?,
+        token_sha256: input.option(Decoder::array)?,
+        principal: input.option(Decoder::text)?,
+        issuer: input.option(Decoder::text)?,
+        session: input.option(Decoder::text)?,
+        oauth_client: input.option(Decoder::text)?,
+        source_ip: input.option(Decoder::text)?,
+        path: input.option(Decoder::text)?,
         resource: input.text()?,
-        path: input.option()?,
-        source_ip: input.option()?,
-        payload_sha256: digest(&mut input)?,
+        action: input.text()?,
         effect: if input.flag()? { Effect::Allow } else { Effect::Deny },
         enforced: input.flag()?,
         reason: input.reason()?,
         refusals: input.list(Decoder::reason)?,
         policies: input.list(Decoder::text)?,
         policy_errors: input.list(Decoder::text)?,
-        detail: input.option()?,
-        bundle: input.option()?,
-        revision: input.text()?,
+        detail: input.option(Decoder::text)?,
         risk_score: input.byte()?,
         risk_level: input.byte()?,
         risk_reasons: input.list(Decoder::text)?,
-        duration_us: u32::from_be_bytes(input.array()?),
-        trace_id: input.option()?,
+        replica: input.text()?,
+        pep: input.parsed("its PEP is no client id")?,
+        domain: input.parsed("its domain is none")?,
+        bundle: input.option(Decoder::text)?,
+        revision: input.text()?,
     };
-    if input.0.is_empty() { Ok(record) } else { Err(AuditError::Unreadable("something follows it")) }
+    if input.is_empty() { Ok(record) } else { Err(AuditError::Unreadable("something follows it")) }
 }
 
 struct Encoder<'a>(&'a mut Vec<u8>);
@@ -121,23 +116,27 @@ impl Encoder<'_> {
     }
 
     fn flag(&mut self, flag: bool) {
-        self.bytes(&[u8::from(flag)]);
+        self.0.push(u8::from(flag));
     }
 
     // INVARIANT: `mask` keeps texts and lists far below what four bytes can count.
-    fn length(&mut self, length: usize) {
-        self.bytes(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    fn length(&mut self, length: usize) -> u32 {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        match u8::try_from(length) {
+            Ok(short @ ..0x80) => self.0.push(short),
+            _ => self.bytes(varint::u32(length, &mut varint::u32_buffer())),
+        }
+        length
     }
 
-    /// Tells where the text is.
-    fn text(&mut self, text: &str) -> Range<usize> {
-        self.length(text.len());
-        let begin = self.0.len();
+    fn text(&mut self, text: &str) -> Place {
+        let length = self.length(text.len());
+        let offset = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         self.bytes(text.as_bytes());
-        begin..self.0.len()
+        Place { offset, length }
     }
 
-    fn option(&mut self, text: &Option<Cow<'_, str>>) -> Option<Range<usize>> {
+    fn option(&mut self, text: &Option<Cow<'_, str>>) -> Option<Place> {
         self.flag(text.is_some());
         text.as_ref().map(|text| self.text(text))
     }
@@ -150,69 +149,6 @@ impl Encoder<'_> {
     }
 }
 
-struct Decoder<'a>(&'a [u8]);
-
-impl<'a> Decoder<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], AuditError> {
-        let halves = self.0.split_at_checked(length);
-        let (taken, rest) = halves.ok_or(AuditError::Unreadable("it ends too early"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], AuditError> {
-        self.take(N)?.try_into().map_err(|_| AuditError::Unreadable("it ends too early"))
-    }
-
-    fn byte(&mut self) -> Result<u8, AuditError> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn flag(&mut self) -> Result<bool, AuditError> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(AuditError::Unreadable("a flag is neither 0 nor 1")),
-        }
-    }
-
-    fn length(&mut self) -> Result<usize, AuditError> {
-        let length = u32::from_be_bytes(self.array()?);
-        usize::try_from(length).map_err(|_| AuditError::Unreadable("it ends too early"))
-    }
-
-    fn text(&mut self) -> Result<Cow<'static, str>, AuditError> {
-        let length = self.length()?;
-        let text = std::str::from_utf8(self.take(length)?);
-        text.map(|text| Cow::Owned(text.to_owned()))
-            .map_err(|_| AuditError::Unreadable("a text is not UTF-8"))
-    }
-
-    fn hex_digest(&mut self) -> Result<[u8; 32], AuditError> {
-        let mut digest = [0; 32];
-        let read = hex::decode_to_slice(&*self.text()?, &mut digest);
-        read.map(|()| digest).map_err(|_| AuditError::Unreadable("a digest is none"))
-    }
-
-    fn parsed<T: FromStr>(&mut self, trouble: &'static str) -> Result<T, AuditError> {
-        self.text()?.parse().map_err(|_| AuditError::Unreadable(trouble))
-    }
-
-    fn option(&mut self) -> Result<Option<Cow<'static, str>>, AuditError> {
-        if self.flag()? { self.text().map(Some) } else { Ok(None) }
-    }
-
-    fn reason(&mut self) -> Result<Reason, AuditError> {
-        Reason::parse(&self.text()?).ok_or(AuditError::Unreadable("a reason is unknown"))
-    }
-
-    fn list<T>(&mut self, item: fn(&mut Self) -> Result<T, AuditError>) -> Result<Vec<T>, AuditError> {
-        let length = self.length()?;
-        // Not reserved up front: the length is believed only as far as items follow.
-        (0..length).map(|_| item(self)).collect()
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::collection::vec;
@@ -222,6 +158,7 @@ pub(super) mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::model::Reason;
 
     pub(crate) fn sample() -> Record<'static> {
         Record {
@@ -259,7 +196,7 @@ pub(super) mod tests {
 
     /// If this fails, records that are stored already can no longer be read the same way: make a new version instead.
     #[test]
-    fn version_2_has_these_bytes() {
+    fn version_3_has_these_bytes() {
         let bytes = encode(&sample());
         assert_eq!(hex::encode(&bytes[..44]), GOLDEN_HEAD);
         assert_eq!(bytes.len(), GOLDEN_LENGTH);
@@ -268,38 +205,14 @@ pub(super) mod tests {
     }
 
     const GOLDEN_HEAD: &str =
-        "020198c5a07b3c70008000000000000001000660da8a555890000000097265706c6963612d31000000096761";
-    const GOLDEN_LENGTH: usize = 498;
-    const GOLDEN_SHA256: &str = "10e90f9054f787e2d57f313a0068b7102de891309562212b62646938a4b833a1";
-
-    /// The sample as version 1 wrote it.
-    fn version_1() -> Vec<u8> {
-        let mut bytes = encode(&sample());
-        bytes[0] = VERSION_1;
-        for digest in [[0xab; 32], [0xcd; 32]] {
-            let at = bytes.windows(32).position(|window| window == digest).unwrap();
-            let text = [&64_u32.to_be_bytes(), hex::encode(digest).as_bytes()].concat();
-            bytes.splice(at..at + 32, text);
-        }
-        bytes
-    }
-
-    #[test]
-    fn version_1_is_read_from_these_bytes() {
-        let bytes = version_1();
-        let sha256 = "c8dbc00abbb1fd42ed6982f8045abc688daec2b8972d18b61f6d4cb4eba9f068";
-        assert_eq!((bytes.len(), hex::encode(Sha256::digest(&bytes)).as_str()), (570, sha256));
-        assert_eq!(decode(&bytes).unwrap(), sample());
-        let torn = String::from_utf8_lossy(&bytes).find("abab").unwrap();
-        let mut bytes = version_1();
-        bytes[torn] = b'x';
-        assert!(decode(&bytes).unwrap_err().to_string().contains("digest"));
-    }
+        "030198c5a07b3c70008000000000000001000660da8a555890cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+    const GOLDEN_LENGTH: usize = 432;
+    const GOLDEN_SHA256: &str = "b74b6f024ed6499a32c8fa89c3fecfb56e4e1749e195d2f9dc73bdc9a87ba862";
 
     #[test]
     fn another_version_is_refused() {
         let mut bytes = encode(&sample());
-        bytes[0] = 3;
+        bytes[0] = 4;
         assert!(decode(&bytes).unwrap_err().to_string().contains("version"));
     }
 
@@ -320,14 +233,23 @@ pub(super) mod tests {
 
     #[test]
     fn a_list_that_claims_to_be_huge_is_refused_without_believing_it() {
-        let mut record = sample();
-        record.trace_id = None;
-        record.risk_reasons = vec![];
+        let record = Record { risk_reasons: vec![], ..sample() };
         let mut bytes = encode(&record);
-        let end = bytes.len();
-        // The empty list is followed by four bytes of duration and the absent trace.
-        bytes[end - 9..end - 5].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(decode(&bytes).is_err());
+        let replica = bytes.windows(9).position(|window| window == b"replica-1").unwrap();
+        // Before it are its length and that of the empty list.
+        bytes.splice(replica - 2..replica - 1, varint::u32(u32::MAX, &mut varint::u32_buffer()).to_vec());
+        assert!(decode(&bytes).unwrap_err().to_string().contains("too early"));
+    }
+
+    #[test]
+    fn a_length_that_could_be_written_shorter_is_refused() {
+        let bytes = encode(&sample());
+        let replica = bytes.windows(9).position(|window| window == b"replica-1").unwrap();
+        for longer in [&[0x89, 0x00][..], &[0x89, 0x80, 0x80, 0x80, 0x10]] {
+            let mut bytes = bytes.clone();
+            bytes.splice(replica - 1..replica, longer.to_vec());
+            assert!(decode(&bytes).unwrap_err().to_string().contains("length"), "{longer:?}");
+        }
     }
 
     fn text() -> impl Strategy<Value = Cow<'static, str>> {

@@ -1,24 +1,65 @@
 //! Decisions: the contract. Audit records as bytes with the columns they are found by.
 
-use std::borrow::Cow;
-
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::model::{DecisionId, Effect, Page, PageRequest, Reason, RecordFilter, Refusals, Timestamp};
+use crate::model::{DecisionId, Effect, Page, PageRequest, RecordFilter, Refusals, Timestamp};
 
-/// A record as `audit` hands it over: the canonical bytes are the truth, the columns only find it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A record as `audit` hands it over: the canonical bytes are the truth, the head only finds it.
+#[derive(Clone, Copy, Debug)]
 pub struct StoredRecord<'a> {
+    pub head: &'a RecordHead,
+    pub bytes: &'a [u8],
+}
+
+/// What a record is found by. Its texts are not repeated here: they stand in its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordHead {
     pub id: DecisionId,
     pub at: Timestamp,
-    pub pep: Cow<'a, str>,
-    pub principal: Option<Cow<'a, str>>,
-    pub resource: Cow<'a, str>,
     pub effect: Effect,
     pub enforced: bool,
-    pub reason: Reason,
-    pub bytes: Cow<'a, [u8]>,
+    pub pep: Place,
+    pub principal: Option<Place>,
+    pub resource: Place,
+    /// The reason's name.
+    pub reason: Place,
+}
+
+/// Where in the bytes of a record a text stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes before it.
+    pub offset: u32,
+    /// Bytes that it takes.
+    pub length: u32,
+}
+
+impl Place {
+    /// What stands there; nothing when the bytes end before.
+    pub fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let rest = usize::try_from(self.offset).ok().and_then(|offset| bytes.get(offset..));
+        let length = usize::try_from(self.length).ok();
+        rest.zip(length).and_then(|(rest, length)| rest.get(..length)).unwrap_or_default()
+    }
+}
+
+impl<'a> StoredRecord<'a> {
+    pub(super) fn pep(&self) -> &'a [u8] {
+        self.head.pep.of(self.bytes)
+    }
+
+    pub(super) fn principal(&self) -> Option<&'a [u8]> {
+        self.head.principal.map(|place| place.of(self.bytes))
+    }
+
+    pub(super) fn resource(&self) -> &'a [u8] {
+        self.head.resource.of(self.bytes)
+    }
+
+    pub(super) fn reason(&self) -> &'a [u8] {
+        self.head.reason.of(self.bytes)
+    }
 }
 
 #[async_trait]

@@ -29,7 +29,7 @@ use async_trait::async_trait;
 
 pub use clients::Clients;
 pub use config::{Config, Location};
-pub use decisions::{Decisions, StoredRecord};
+pub use decisions::{Decisions, Place, RecordHead, StoredRecord};
 pub use feed::Feed;
 pub use principals::Principals;
 pub use replicas::{Replica, Replicas};

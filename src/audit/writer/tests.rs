@@ -47,7 +47,7 @@ impl Decisions for MemoryStore {
         self.batches.fetch_add(1, Ordering::SeqCst);
         let mut largest = self.largest_batch.lock().unwrap();
         *largest = records.len().max(*largest);
-        let owned = records.iter().map(|record| (record.id, record.bytes.to_vec()));
+        let owned = records.iter().map(|record| (record.head.id, record.bytes.to_vec()));
         self.records.lock().unwrap().extend(owned);
         Ok(())
     }

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::batch::{self, Batch, Packer};
+use super::batch::{self, Batch, Opened, Packer};
 use super::{EmbeddedStore, failed};
 use crate::model::{DecisionId, Effect, Page, PageRequest, RecordFilter, Refusals};
 use crate::store::cursor::{self, Cursor};
@@ -28,14 +28,15 @@ const HEADS: i64 = 128;
 #[async_trait]
 impl Decisions for EmbeddedStore {
     async fn append_records(&self, records: &[StoredRecord<'_>]) -> Result<(), StoreError> {
-        let ids = || records.iter().map(|record| record.id.uuid());
+        let ids = || records.iter().map(|record| record.head.id.uuid());
         let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(()) };
         let failed = failed("append audit records");
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let known = known(&mut tx, first, last).await.map_err(failed)?;
         let mut packer = self.take_packer();
         for records in records.chunks(RECORDS) {
-            let new: Vec<_> = records.iter().filter(|record| !known.contains(&record.id.uuid())).collect();
+            let new: Vec<_> =
+                records.iter().filter(|record| !known.contains(&record.head.id.uuid())).collect();
             if let Some(batch) = packer.pack(&new)? {
                 insert(&mut tx, &batch).await.map_err(failed)?;
             }
@@ -58,12 +59,12 @@ impl Decisions for EmbeddedStore {
         else {
             return Ok(None);
         };
-        let packed = self.packed(*number).await?;
-        let found = batch::rows(&packed, ids).find(|row| row.as_ref().is_ok_and(|row| row.id == id.uuid()));
+        let opened = self.opened(*number).await?;
+        let found = opened.rows(ids).find(|row| row.as_ref().is_ok_and(|row| row.id == id.uuid()));
         let row = found.unwrap_or_else(|| {
             Err(StoreError::Corrupt { what: "an audit record", why: "its batch does not hold it".to_owned() })
         })?;
-        Ok(Some(row.bytes.to_vec()))
+        Ok(Some(row.bytes()))
     }
 
     async fn list_records(
@@ -86,7 +87,7 @@ impl Decisions for EmbeddedStore {
                     return Cursor::records(filter).page(search.found, page);
                 }
                 if batch::may_hold(names, filter) {
-                    search.look_into(&self.ids(*number).await?, &self.packed(*number).await?)?;
+                    search.look_into(&self.ids(*number).await?, &self.opened(*number).await?)?;
                 }
             }
             last = heads.last().map(|(last_at, number, _)| (*last_at, *number));
@@ -191,12 +192,12 @@ impl Search<'_> {
         oldest.is_some_and(|((at, _), _)| *at > last_at)
     }
 
-    fn look_into(&mut self, ids: &[u8], packed: &[u8]) -> Result<(), StoreError> {
-        for row in batch::rows(packed, ids) {
+    fn look_into(&mut self, ids: &[u8], opened: &Opened) -> Result<(), StoreError> {
+        for row in opened.rows(ids) {
             let row = row?;
             let key = (row.at, row.id);
             if row.fits(self.filter) && self.after.is_none_or(|after| key < after) {
-                self.found.push((key, row.bytes.to_vec()));
+                self.found.push((key, row.bytes()));
             }
         }
         self.found.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
@@ -222,8 +223,8 @@ impl EmbeddedStore {
         self.column("SELECT ids FROM decision_batches WHERE number = ?", batch).await
     }
 
-    async fn packed(&self, batch: i64) -> Result<Vec<u8>, StoreError> {
-        batch::open(&self.column("SELECT body FROM decision_batches WHERE number = ?", batch).await?)
+    async fn opened(&self, batch: i64) -> Result<Opened, StoreError> {
+        Opened::of(&self.column("SELECT body FROM decision_batches WHERE number = ?", batch).await?)
     }
 
     async fn column(&self, sql: &'static str, batch: i64) -> Result<Vec<u8>, StoreError> {

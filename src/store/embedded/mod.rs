@@ -18,6 +18,7 @@ mod names;
 mod principals;
 mod replicas;
 mod revocations;
+mod row;
 mod schema;
 mod signals;
 mod write;

@@ -22,15 +22,15 @@ impl Decisions for PostgresStore {
              SELECT * FROM unnest($1::UUID[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
              $7::BOOLEAN[], $8::TEXT[], $9::BYTEA[]) ON CONFLICT (id) DO NOTHING",
         )
-        .bind(column(records, |record| record.id.uuid()))
-        .bind(column(records, |record| record.at.micros()))
-        .bind(column(records, |record| record.pep.as_ref()))
-        .bind(column(records, |record| record.principal.as_deref()))
-        .bind(column(records, |record| record.resource.as_ref()))
-        .bind(column(records, |record| record.effect.as_str()))
-        .bind(column(records, |record| record.enforced))
-        .bind(column(records, |record| record.reason.as_str()))
-        .bind(column(records, |record| record.bytes.as_ref()))
+        .bind(column(records, |record| record.head.id.uuid()))
+        .bind(column(records, |record| record.head.at.micros()))
+        .bind(column(records, |record| text(record.pep())))
+        .bind(column(records, |record| record.principal().map(text)))
+        .bind(column(records, |record| text(record.resource())))
+        .bind(column(records, |record| record.head.effect.as_str()))
+        .bind(column(records, |record| record.head.enforced))
+        .bind(column(records, |record| text(record.reason())))
+        .bind(column(records, |record| record.bytes))
         .execute(&self.pool)
         .await
         .map_err(failed("append audit records"))?;
@@ -109,8 +109,13 @@ impl Decisions for PostgresStore {
     }
 }
 
-fn column<'a, T>(records: &'a [StoredRecord], field: impl Fn(&'a StoredRecord) -> T) -> Vec<T> {
+fn column<'a, T>(records: &[StoredRecord<'a>], field: impl Fn(&StoredRecord<'a>) -> T) -> Vec<T> {
     records.iter().map(field).collect()
+}
+
+// INVARIANT: `audit` tells the places of texts.
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
 }
 
 fn listing(filter: &RecordFilter, after: Option<(i64, Uuid)>, limit: i64) -> QueryBuilder<Postgres> {

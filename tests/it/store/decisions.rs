@@ -1,11 +1,9 @@
 //! Decisions: records kept as they came, found by their columns; refusals that add up.
 
-use std::borrow::Cow;
-
 use deodar::model::{
     CredentialFault, DecisionId, Effect, PageRequest, Reason, RecordFilter, Refusals, Timestamp,
 };
-use deodar::store::{StoreError, StoredRecord};
+use deodar::store::{Place, RecordHead, StoreError, StoredRecord};
 
 use super::on_both_backends;
 use crate::support::raw::RawConnection;
@@ -32,23 +30,63 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
 }
 
-fn record(seconds: i64) -> StoredRecord<'static> {
+/// A record to be kept. The texts that it is found by stand behind its content.
+#[derive(Clone)]
+struct Made {
+    id: DecisionId,
+    at: Timestamp,
+    pep: &'static str,
+    principal: Option<&'static str>,
+    resource: &'static str,
+    effect: Effect,
+    reason: Reason,
+    content: Vec<u8>,
+}
+
+fn record(seconds: i64) -> Made {
     let id = DecisionId::generate();
-    StoredRecord {
+    Made {
         id,
         at: at(seconds),
-        pep: "edge".into(),
-        principal: Some("User::dev/alice".into()),
-        resource: "orders/GET /orders/{id}".into(),
+        pep: "edge",
+        principal: Some("User::dev/alice"),
+        resource: "orders/GET /orders/{id}",
         effect: Effect::Allow,
-        enforced: true,
         reason: Reason::Allowed,
-        bytes: id.uuid().as_bytes().to_vec().into(),
+        content: id.uuid().as_bytes().to_vec(),
     }
 }
 
-fn bytes(record: StoredRecord<'_>) -> Vec<u8> {
-    record.bytes.into_owned()
+impl Made {
+    fn stored(&self) -> (RecordHead, Vec<u8>) {
+        let mut bytes = self.content.clone();
+        let mut text = |text: &str| {
+            let [offset, length] = [bytes.len(), text.len()].map(|count| u32::try_from(count).unwrap());
+            bytes.extend_from_slice(text.as_bytes());
+            Place { offset, length }
+        };
+        let head = RecordHead {
+            id: self.id,
+            at: self.at,
+            effect: self.effect,
+            enforced: true,
+            pep: text(self.pep),
+            principal: self.principal.map(&mut text),
+            resource: text(self.resource),
+            reason: text(self.reason.as_str()),
+        };
+        (head, bytes)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.stored().1
+    }
+}
+
+async fn append(test: &TestStore, records: &[Made]) -> Result<(), StoreError> {
+    let stored: Vec<_> = records.iter().map(Made::stored).collect();
+    let lent: Vec<_> = stored.iter().map(|(head, bytes)| StoredRecord { head, bytes }).collect();
+    test.store.append_records(&lent).await
 }
 
 async fn list(test: &TestStore, filter: &RecordFilter) -> Vec<Vec<u8>> {
@@ -56,21 +94,20 @@ async fn list(test: &TestStore, filter: &RecordFilter) -> Vec<Vec<u8>> {
 }
 
 async fn records_come_back_byte_for_byte(test: TestStore) {
-    let bytes: Vec<u8> = (0..=255).collect();
-    let record = StoredRecord { bytes: bytes.clone().into(), principal: None, ..record(1) };
-    test.store.append_records(&[record.clone(), self::record(2)]).await.unwrap();
-    assert_eq!(test.store.get_record(record.id).await.unwrap(), Some(bytes));
+    let record = Made { content: (0..=255).collect(), principal: None, ..record(1) };
+    append(&test, &[record.clone(), self::record(2)]).await.unwrap();
+    assert_eq!(test.store.get_record(record.id).await.unwrap(), Some(record.bytes()));
     assert_eq!(test.store.get_record(DecisionId::generate()).await.unwrap(), None);
-    test.store.append_records(&[]).await.unwrap();
+    append(&test, &[]).await.unwrap();
 }
 
 async fn a_record_that_is_there_is_left_as_it_is(test: TestStore) {
     let first = record(1);
-    test.store.append_records(std::slice::from_ref(&first)).await.unwrap();
-    let forged = StoredRecord { bytes: b"forged".as_slice().into(), at: at(9), ..first.clone() };
+    append(&test, std::slice::from_ref(&first)).await.unwrap();
+    let forged = Made { content: b"forged".to_vec(), at: at(9), ..first.clone() };
     let new = record(2);
-    test.store.append_records(&[forged.clone(), new.clone(), forged]).await.unwrap();
-    assert_eq!(list(&test, &RecordFilter::default()).await, [bytes(new), bytes(first)]);
+    append(&test, &[forged.clone(), new.clone(), forged]).await.unwrap();
+    assert_eq!(list(&test, &RecordFilter::default()).await, [new.bytes(), first.bytes()]);
 }
 
 async fn a_batch_is_kept_whole_or_not_at_all(test: TestStore) {
@@ -82,33 +119,33 @@ async fn a_batch_is_kept_whole_or_not_at_all(test: TestStore) {
     )
     .await;
     let mut records: Vec<_> = (0..1_000).map(record).collect();
-    records.push(StoredRecord { resource: "refused".into(), ..record(1_000) });
-    let error = test.store.append_records(&records).await.unwrap_err();
+    records.push(Made { resource: "refused", ..record(1_000) });
+    let error = append(&test, &records).await.unwrap_err();
     assert!(matches!(error, StoreError::Failed { .. }), "{error:?}");
     assert!(list(&test, &RecordFilter::default()).await.is_empty());
 }
 
 async fn a_large_batch_is_kept(test: TestStore) {
     let records: Vec<_> = (0..5_000).map(record).collect();
-    test.store.append_records(&records).await.unwrap();
+    append(&test, &records).await.unwrap();
     for record in [&records[0], &records[4_999]] {
-        assert_eq!(test.store.get_record(record.id).await.unwrap(), Some(record.bytes.to_vec()));
+        assert_eq!(test.store.get_record(record.id).await.unwrap(), Some(record.bytes()));
     }
 }
 
 async fn a_batch_that_comes_again_in_other_company_is_kept_once(test: TestStore) {
     let records: Vec<_> = (0..700).map(record).collect();
-    test.store.append_records(&records[..600]).await.unwrap();
-    test.store.append_records(&records[300..]).await.unwrap();
+    append(&test, &records[..600]).await.unwrap();
+    append(&test, &records[300..]).await.unwrap();
     let listed = list(&test, &RecordFilter::default()).await;
-    let expected: Vec<_> = records.into_iter().rev().map(bytes).collect();
+    let expected: Vec<_> = records.iter().rev().map(Made::bytes).collect();
     assert_eq!(listed, expected);
 }
 
 async fn batches_that_overlap_in_time_are_listed_as_one(test: TestStore) {
     let mut records: Vec<_> = (0..60).map(|number| record(number * 7 % 20)).collect();
     for batch in records.chunks(5) {
-        test.store.append_records(batch).await.unwrap();
+        append(&test, batch).await.unwrap();
     }
     records.sort_by_key(|record| std::cmp::Reverse((record.at, record.id)));
     let (mut seen, mut after) = (Vec::new(), None);
@@ -121,29 +158,29 @@ async fn batches_that_overlap_in_time_are_listed_as_one(test: TestStore) {
             break;
         }
     }
-    assert_eq!(seen, records.into_iter().map(bytes).collect::<Vec<_>>());
+    assert_eq!(seen, records.iter().map(Made::bytes).collect::<Vec<_>>());
 }
 
 async fn records_are_listed_newest_first(test: TestStore) {
     let mut records: Vec<_> = [3, 1, 2, 2].into_iter().map(record).collect();
-    test.store.append_records(&records).await.unwrap();
+    append(&test, &records).await.unwrap();
     records.sort_by_key(|record| std::cmp::Reverse((record.at, record.id)));
-    let expected: Vec<_> = records.into_iter().map(bytes).collect();
+    let expected: Vec<_> = records.iter().map(Made::bytes).collect();
     assert_eq!(list(&test, &RecordFilter::default()).await, expected);
 }
 
 async fn each_filter_finds_its_records(test: TestStore) {
     let expired = Reason::CredentialInvalid(CredentialFault::Expired);
     let plain = record(10);
-    let bob = StoredRecord { principal: Some("User::dev/bob".into()), ..record(11) };
-    let nobody = StoredRecord { principal: None, effect: Effect::Deny, reason: expired, ..record(12) };
-    let other = StoredRecord { resource: "Doc::\"1\"".into(), pep: "mesh".into(), ..record(13) };
+    let bob = Made { principal: Some("User::dev/bob"), ..record(11) };
+    let nobody = Made { principal: None, effect: Effect::Deny, reason: expired, ..record(12) };
+    let other = Made { resource: "Doc::\"1\"", pep: "mesh", ..record(13) };
     let all = [&plain, &bob, &nobody, &other];
-    test.store.append_records(&all.map(Clone::clone)).await.unwrap();
+    append(&test, &all.map(Clone::clone)).await.unwrap();
 
     let any = RecordFilter::default;
     let cases = [
-        (RecordFilter { principal: bob.principal.clone().map(Cow::into_owned), ..any() }, vec![&bob]),
+        (RecordFilter { principal: bob.principal.map(str::to_owned), ..any() }, vec![&bob]),
         (RecordFilter { resource: Some(other.resource.to_string()), ..any() }, vec![&other]),
         (RecordFilter { effect: Some(Effect::Deny), ..any() }, vec![&nobody]),
         (RecordFilter { effect: Some(Effect::Allow), ..any() }, vec![&other, &bob, &plain]),
@@ -154,41 +191,40 @@ async fn each_filter_finds_its_records(test: TestStore) {
         (RecordFilter { principal: Some("User::dev/carol".into()), ..any() }, vec![]),
     ];
     for (filter, expected) in cases {
-        let expected: Vec<_> = expected.into_iter().map(|record| bytes(record.clone())).collect();
+        let expected: Vec<_> = expected.into_iter().map(Made::bytes).collect();
         assert_eq!(list(&test, &filter).await, expected, "{filter:?}");
     }
 }
 
 async fn names_that_differ_only_by_case_are_distinct(test: TestStore) {
-    let upper = StoredRecord { principal: Some("User::dev/Alice".into()), ..record(1) };
-    test.store.append_records(&[upper.clone(), record(2)]).await.unwrap();
-    let filter =
-        RecordFilter { principal: upper.principal.clone().map(Cow::into_owned), ..RecordFilter::default() };
-    assert_eq!(list(&test, &filter).await, [bytes(upper)]);
+    let upper = Made { principal: Some("User::dev/Alice"), ..record(1) };
+    append(&test, &[upper.clone(), record(2)]).await.unwrap();
+    let filter = RecordFilter { principal: upper.principal.map(str::to_owned), ..RecordFilter::default() };
+    assert_eq!(list(&test, &filter).await, [upper.bytes()]);
 }
 
 async fn paging_is_stable_while_records_are_added(test: TestStore) {
     let records: Vec<_> = (0..9).map(|number| record(number / 3)).collect();
-    test.store.append_records(&records).await.unwrap();
+    append(&test, &records).await.unwrap();
     let filter = RecordFilter { effect: Some(Effect::Allow), ..RecordFilter::default() };
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = test.store.list_records(&filter, &PageRequest { size: 2, after }).await.unwrap();
         seen.extend(page.items);
-        test.store.append_records(&[record(100)]).await.unwrap();
+        append(&test, &[record(100)]).await.unwrap();
         after = page.next;
         if after.is_none() {
             break;
         }
     }
     seen.sort();
-    let mut expected: Vec<_> = records.into_iter().map(bytes).collect();
+    let mut expected: Vec<_> = records.iter().map(Made::bytes).collect();
     expected.sort();
     assert_eq!(seen, expected);
 }
 
 async fn a_page_token_of_another_filter_is_refused(test: TestStore) {
-    test.store.append_records(&[record(1), record(2)]).await.unwrap();
+    append(&test, &[record(1), record(2)]).await.unwrap();
     let page = PageRequest::first(1);
     let after = test.store.list_records(&RecordFilter::default(), &page).await.unwrap().next;
     assert!(after.is_some());
@@ -199,7 +235,7 @@ async fn a_page_token_of_another_filter_is_refused(test: TestStore) {
 
 async fn records_are_no_changes(test: TestStore) {
     let before = test.store.current_revision().await.unwrap();
-    test.store.append_records(&[record(1)]).await.unwrap();
+    append(&test, &[record(1)]).await.unwrap();
     test.store.add_refusals(&[refusals(60, "10.0.0.1", 1)]).await.unwrap();
     assert_eq!(test.store.current_revision().await.unwrap(), before);
     assert_eq!(test.store.oldest_change().await.unwrap(), None);
