@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::{Ready, ready};
 use http::{HeaderValue, Request, Response, header};
@@ -103,7 +104,8 @@ pub struct Turn {
     decider: Arc<Decider>,
     client: Arc<Client>,
     peer: Peer,
-    request: Request<Incoming>,
+    timeout: Option<Duration>,
+    body: Incoming,
     place: Waiting,
 }
 
@@ -128,15 +130,15 @@ impl Future for Called {
 impl Turn {
     /// The thread has come to it.
     fn run(self) -> Boxed {
-        let Self { decider, client, peer, request, place } = self;
+        let Self { decider, client, peer, timeout, body, place } = self;
         drop(place);
         let arrival = decider.arrive(peer.waited());
         if arrival.overloaded {
             // Before its message is decoded: what refusing costs decides how much load a server can bear.
             let refused = check_response(decider.refuse(&client, CHECK));
-            return Box::pin(turned_away(request.into_body(), refused));
+            return Box::pin(turned_away(body, refused));
         }
-        Box::pin(decided(decider, client, peer, arrival, request))
+        Box::pin(decided(decider, client, peer, arrival, timeout, body))
     }
 }
 
@@ -164,7 +166,10 @@ impl Calls {
         };
         let decider = Arc::clone(&self.front.decider);
         let (peer, place) = (self.peer.clone(), self.peer.queue().enter());
-        Called::Waits(Some(Box::new(Turn { decider, client, peer, request, place })))
+        let timeout = grpc_timeout(request.headers());
+        // Without its head, which nobody asks for any more: what waits stays small.
+        let body = request.into_body();
+        Called::Waits(Some(Box::new(Turn { decider, client, peer, timeout, body, place })))
     }
 
     /// The client that calls. A connection asks for the same client over and over, so the one that was let in last is
@@ -207,11 +212,9 @@ async fn decided(
     client: Arc<Client>,
     peer: Peer,
     arrival: Arrival,
-    request: Request<Incoming>,
+    timeout: Option<Duration>,
+    body: Incoming,
 ) -> Answer {
-    let (head, body) = request.into_parts();
-    let timeout = grpc_timeout(&head.headers);
-    drop(head);
     let message = match frame::read(body, MAX_MESSAGE_BYTES).await {
         Ok(message) => message,
         Err(status) => return Ok(status.into_http().map(Body::Tonic)),

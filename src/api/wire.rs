@@ -82,7 +82,7 @@ pub fn question(question: Option<pb::Question>) -> Question {
         None => Question::Unreadable("the question is empty".to_owned()),
         Some(pb::question::Kind::Call(call)) => Question::Call(api_call(call)),
         Some(pb::question::Kind::Cedar(cedar)) => {
-            cedar_question(cedar).map_or_else(Question::Unreadable, Question::Cedar)
+            cedar_question(cedar).map_or_else(Question::Unreadable, |cedar| Question::Cedar(Box::new(cedar)))
         }
     }
 }
@@ -113,8 +113,11 @@ pub fn trace_id(text: String) -> Option<String> {
 
 fn api_call(call: pb::ApiCall) -> ApiCall {
     let pb::ApiCall { method, host, path, secure, headers, metadata } = call;
-    let headers =
-        headers.into_iter().map(|header| (header.name.to_ascii_lowercase(), header.value)).collect();
+    let in_lower_case = |pb::Header { mut name, value }| {
+        name.make_ascii_lowercase();
+        (name, value)
+    };
+    let headers = headers.into_iter().map(in_lower_case).collect();
     let metadata: BTreeMap<_, _> = metadata.into_iter().map(|(name, list)| (name, list.values)).collect();
     ApiCall { method, host, path, secure, headers, metadata }
 }

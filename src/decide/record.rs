@@ -64,9 +64,9 @@ impl<'a> RecordGuard<'a> {
     }
 
     /// Writes the record of a walk down and forgets it.
-    pub fn discard(mut self, slot: &Slot<'_>, walk: Walk<'_>) {
+    pub fn discard(mut self, slot: &Slot<'_>, mut walk: Walk<'_>) {
         self.done = true;
-        self.conclude(slot, walk);
+        self.conclude(slot, &mut walk);
     }
 
     /// An overload is a decision too, but not a record of its own: such refusals are counted by minute, so that a
@@ -81,7 +81,7 @@ impl<'a> RecordGuard<'a> {
         let walked = catch_unwind(AssertUnwindSafe(|| {
             let mut walk = walk();
             match walk.wanted.take() {
-                None => Ok(self.conclude(slot, walk)),
+                None => Ok(self.conclude(slot, &mut walk)),
                 Some(wanted) => Err(wanted),
             }
         }));
@@ -99,10 +99,10 @@ impl<'a> RecordGuard<'a> {
         decision
     }
 
-    fn conclude(&self, slot: &Slot<'_>, mut walk: Walk<'_>) -> Done {
+    fn conclude(&self, slot: &Slot<'_>, walk: &mut Walk<'_>) -> Done {
         let decision = walk.decision.take();
         let decision = decision.unwrap_or_else(|| Walk::refused(walk.id, Reason::Internal, walk.revision));
-        let written = self.write_down(slot, &walk, &decision);
+        let written = self.write_down(slot, walk, &decision);
         (decision, written)
     }
 
@@ -111,7 +111,7 @@ impl<'a> RecordGuard<'a> {
         let mut walk = Walk::new(self.decider, self.asked, self.query);
         walk.refuse(Reason::Internal, "deciding panicked; see the log");
         walk.conclude();
-        self.conclude(slot, walk)
+        self.conclude(slot, &mut walk)
     }
 
     /// Who went away, and from what: the walk without its last steps.

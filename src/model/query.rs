@@ -34,8 +34,8 @@ pub struct Query {
 pub enum Question {
     /// An HTTP or gRPC call, asked in Deodar's own vocabulary.
     Call(ApiCall),
-    /// A Cedar question in the words of a domain's own schema.
-    Cedar(CedarQuestion),
+    /// A Cedar question in the words of a domain's own schema. Apart, so that calls stay small.
+    Cedar(Box<CedarQuestion>),
     /// What a door was sent but could not read as one question; the text says why. It is denied and recorded like any
     /// other, so that one bad item of a batch neither spoils the rest nor goes unseen.
     Unreadable(String),

@@ -217,7 +217,7 @@ async fn a_domain_without_policies_is_not_ready() {
         entities: Vec::new(),
         context: Default::default(),
     };
-    let decision = fixture.decide(Query { question: Question::Cedar(question), ..query() }).await;
+    let decision = fixture.decide(Query { question: Question::Cedar(Box::new(question)), ..query() }).await;
     assert_eq!((decision.effect(), decision.reason), (Effect::Deny, Reason::NotReady));
 }
 
