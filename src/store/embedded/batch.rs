@@ -137,6 +137,7 @@ fn pack(record: &StoredRecord<'_>, first_at: i64, out: &mut Vec<u8>) {
 fn cut_out<'a>(id: &Uuid, record: &StoredRecord<'a>) -> Option<(&'a [u8], &'a [u8])> {
     let (before, rest) = record.bytes.split_at_checked(BEFORE_ID)?;
     let after = rest.strip_prefix(id.as_bytes())?;
+    // What is behind the id has an offset of at least `BEFORE_ID` more than its length.
     places(record.head).all(|place| place.offset > ID).then_some((before, after))
 }
 
