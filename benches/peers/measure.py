@@ -197,7 +197,7 @@ def points() -> list[Point]:
     stream = [*closed, "--mode", "stream"]
     batch = ["--connections", "4", "--concurrency", "2", "--mode", "batch", "--batch-size", "16"]
     paced = ["--connections", "4", "--concurrency", "256", "--rate", "2900"]
-    flood = ["--connections", "16", "--concurrency", "250"]
+    flood = ["--connections", "16", "--concurrency", "250", "--give-up-after", "10ms"]
     return [
         Point("floor", "typed floor: decodes, answers a constant", "floor", closed),
         Point("deodar", "Deodar, everything on", "deodar", closed),

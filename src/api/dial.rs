@@ -4,7 +4,7 @@
 //! that speaks TLS, an authority that is not known, a certificate that is wanted and was not shown.
 
 use std::error::Error;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -285,17 +285,6 @@ impl Transport {
         }
     }
 
-    fn poll_write_vectored(
-        &mut self,
-        context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain { socket, .. } => Pin::new(socket).poll_write_vectored(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
-        }
-    }
-
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain { socket, .. } => Pin::new(socket).poll_flush(context),
@@ -333,17 +322,10 @@ impl AsyncWrite for Stream {
         self.reason(written, context)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = self.transport.poll_write_vectored(context, bytes);
-        self.reason(written, context)
-    }
-
+    /// With it, HTTP/2 writes each question of 256 bytes and more by itself, so as not to copy it. To copy those of up to
+    /// 1,024 bytes, and write many at once, is cheaper than to ask the kernel for each.
     fn is_write_vectored(&self) -> bool {
-        true
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,7 @@
 //! Verified tokens, so that the signature of one token is checked once and not at each of its calls.
 //!
-//! The key is the SHA-256 of the **whole** token; a cache keyed by a part (the signature, the `jti`) would answer for
-//! a token with another body. An entry is judged against `now` by the same [`Lifetime`] as a fresh token, and lives no longer
+//! The key is a hash of the **whole** token ([`TokenHash`](super::token_hash::TokenHash)); a cache keyed by a part (the
+//! signature, the `jti`) would answer for a token with another body. An entry is judged against `now` by the same [`Lifetime`] as a fresh token, and lives no longer
 //! than the key that it was verified with.
 
 use std::hash::{BuildHasherDefault, Hasher};
@@ -68,12 +68,11 @@ struct Room {
     evictions: AtomicU64,
 }
 
-/// The hash of a digest is a part of it. Only tokens that were verified get in, so nobody but an issuer could choose
-/// digests that are alike.
+/// The hash of a key is a part of it, for the key is a hash already.
 #[derive(Debug, Default)]
-struct OfDigest(u64);
+struct OfHash(u64);
 
-impl Hasher for OfDigest {
+impl Hasher for OfHash {
     fn write(&mut self, bytes: &[u8]) {
         if let Some(first) = bytes.first_chunk() {
             self.0 ^= u64::from_le_bytes(*first);
@@ -89,7 +88,7 @@ impl Hasher for OfDigest {
 #[derive(Debug)]
 pub(super) struct TokenCache {
     /// Absent when the cache is switched off.
-    entries: Option<Cache<[u8; 32], Entry, BuildHasherDefault<OfDigest>>>,
+    entries: Option<Cache<[u8; 32], Entry, BuildHasherDefault<OfHash>>>,
     max_bytes: u64,
     tally: Tally,
     room: Arc<Room>,
@@ -106,10 +105,10 @@ impl TokenCache {
     /// What is known of the token, as a fresh verification at `now` would answer; `None` when it must be verified.
     pub(super) fn get(
         &self,
-        sha256: &[u8; 32],
+        key: &[u8; 32],
         now: Timestamp,
     ) -> Option<Result<Authenticated, IdentityRefusal>> {
-        let Some(entry) = self.entries.as_ref()?.get(sha256) else {
+        let Some(entry) = self.entries.as_ref()?.get(key) else {
             self.tally.miss();
             return None;
         };
@@ -121,11 +120,11 @@ impl TokenCache {
         Some(entry.lifetime.check(now).map(|()| entry.known))
     }
 
-    pub(super) fn insert(&self, sha256: [u8; 32], known: Authenticated, (lifetime, life): Validity) {
+    pub(super) fn insert(&self, key: [u8; 32], known: Authenticated, (lifetime, life): Validity) {
         let Some(entries) = &self.entries else { return };
         let bytes = u32::try_from(weight(&known)).unwrap_or(u32::MAX);
         self.room.bytes.fetch_add(bytes.into(), Ordering::Relaxed);
-        entries.insert(sha256, Entry { known, lifetime, bytes, life });
+        entries.insert(key, Entry { known, lifetime, bytes, life });
     }
 
     /// Finishes what the cache has put off, so that the numbers are those of now.
@@ -147,7 +146,7 @@ impl TokenCache {
 
 /// The one bound that moka offers is the total weight. A weight never falls below an even share of the bytes, so the total
 /// bounds the number of entries too.
-fn bounded(config: &CacheConfig, room: Arc<Room>) -> Cache<[u8; 32], Entry, BuildHasherDefault<OfDigest>> {
+fn bounded(config: &CacheConfig, room: Arc<Room>) -> Cache<[u8; 32], Entry, BuildHasherDefault<OfHash>> {
     let share = u32::try_from(config.max_bytes.div_ceil(config.max_tokens)).unwrap_or(u32::MAX);
     let removed = move |_: Arc<[u8; 32]>, entry: Entry, cause: RemovalCause| {
         room.bytes.fetch_sub(entry.bytes.into(), Ordering::Relaxed);

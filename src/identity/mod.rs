@@ -60,6 +60,7 @@ mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
+mod token_hash;
 mod trust_bundle;
 mod trust_domain;
 mod wanted;
@@ -115,6 +116,7 @@ use issuer::Issuer;
 use jwt::{Registered, Validity};
 use remote_keys::RemoteKeys;
 use signer::Signer;
+use token_hash::TokenHash;
 use trust_domain::TrustDomains;
 
 use crate::model::{
@@ -132,6 +134,8 @@ pub struct Identity {
     opaque: Option<String>,
     trust_domains: TrustDomains,
     cache: TokenCache,
+    /// Makes the keys of the tokens in there.
+    hash: TokenHash,
     max_token_bytes: usize,
     proofs: Proofs,
     certificates: CertificateConfig,
@@ -165,7 +169,7 @@ impl Identity {
         if let Some(problem) = config.certificates.problem() {
             return Err(IdentityError::Proofs(problem));
         }
-        let proofs = Proofs::new(&config.dpop);
+        let no_random = || IdentityError::Proofs("the operating system gave no random bytes");
         let opaque = opaque_issuer(config, &issuers)?;
         Ok(Self {
             issuers,
@@ -173,7 +177,8 @@ impl Identity {
             trust_domains,
             cache: TokenCache::new(&config.cache),
             max_token_bytes: config.max_token_bytes,
-            proofs: proofs.ok_or(IdentityError::Proofs("the operating system gave no random bytes"))?,
+            hash: TokenHash::new().ok_or_else(no_random)?,
+            proofs: Proofs::new(&config.dpop).ok_or_else(no_random)?,
             certificates: config.certificates.clone(),
             anonymous: known(Principal::anonymous(), Vec::new()),
         })
@@ -283,15 +288,16 @@ impl Identity {
     /// What the token says, from the cache or verified now. Whoever presents it has proved nothing yet.
     fn verified(&self, token: &str, now: Timestamp) -> Result<Authenticated, IdentityRefusal> {
         self.check_size(token)?;
-        let sha256: [u8; 32] = Sha256::digest(token).into();
-        if let Some(answer) = self.cache.get(&sha256, now) {
+        let key = self.hash.of(token);
+        if let Some(answer) = self.cache.get(&key, now) {
             return answer;
         }
+        let sha256 = Sha256::digest(token).into();
         if let Some(issuer) = self.opaque_issuer_of(token) {
             return self.introspected(issuer, token, &sha256, now);
         }
         let (known, validity) = self.verify(token, sha256, now, &mut Unwatched)?;
-        self.cache.insert(sha256, known.clone(), validity);
+        self.cache.insert(key, known.clone(), validity);
         Ok(known)
     }
 

@@ -262,6 +262,25 @@ async fn a_bench_checks_every_answer_in_every_mode() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bench_gives_up_what_it_can_only_ask_late() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let shell = Shell::of(&app);
+    let flood = ["bench", "--anonymous", "--rate", "1000000", "--connections", "1", "--concurrency", "1"];
+    let short = ["--warmup", "0s", "--duration", "500ms", "--output", "json"];
+    let half_of = async |more: &[&str]| {
+        let ended = shell.run(&[&flood[..], &short, more].concat()).await;
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        let report = ended.json();
+        let why = report["errors"]["first_failure"].as_str().unwrap();
+        assert!(why.starts_with("never asked"), "{why}");
+        report["latency_us"]["p50"].as_f64().unwrap()
+    };
+    let (however_late, soon) = (half_of(&[]).await, half_of(&["--give-up-after", "1ms"]).await);
+    assert!(soon < however_late / 2.0, "{soon} {however_late}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bench_times_nothing_that_is_not_answered_as_expected() {
     let app = TestApp::start(Backend::Sqlite).await;
     let shell = Shell::of(&app);

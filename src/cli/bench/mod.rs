@@ -38,6 +38,8 @@ const AFTER_HELP: &str = "\
 Examples:
   deodar bench                                               How many decisions a second, at most
   deodar bench --rate 2900 --duration 30s                    How long answers take at a given load
+  deodar bench --rate 200000 --connections 16 --concurrency 250 --give-up-after 10ms
+                                                             What becomes of the rest where more is asked than it can do
   deodar bench --mode stream --connections 4 --concurrency 64
   deodar bench --mode batch --batch-size 16 --output json
   deodar bench --principals 100000 --warmup 30s              Many callers, each with a token of its own
@@ -64,6 +66,10 @@ pub struct Bench {
     /// Calls a second, however long the answers take (open loop).
     #[arg(long, value_name = "NUMBER", value_parser = parse_rate)]
     rate: Option<f64>,
+    /// With --rate: a question that found no place in flight for so long is never asked, and counts as failed, as with a
+    /// gateway that bounds its own queue. Without this every question is asked, however late.
+    #[arg(long, value_name = "TIME", value_parser = words::parse_span, requires = "rate")]
+    give_up_after: Option<Duration>,
     /// Questions in one batch.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch_size: u32,
@@ -197,6 +203,7 @@ impl Bench {
             connections: count(self.connections),
             concurrency: count(self.concurrency),
             threads: count(self.threads.min(self.connections)),
+            give_up_after: self.give_up_after,
             warmup: self.warmup,
             duration: self.duration,
             seed: self.seed,

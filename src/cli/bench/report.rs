@@ -21,6 +21,7 @@ pub struct Report {
     concurrency: u32,
     threads: u32,
     rate: Option<f64>,
+    give_up_after_s: Option<f64>,
     batch_size: Option<u32>,
     /// Different messages that took turns.
     messages: usize,
@@ -89,6 +90,7 @@ impl Report {
             concurrency: bench.concurrency,
             threads: bench.threads.min(bench.connections),
             rate: bench.rate,
+            give_up_after_s: bench.give_up_after.map(|patience| patience.as_secs_f64()),
             batch_size: (bench.mode == Mode::Batch).then_some(bench.batch_size),
             messages,
             duration_s: seconds,

@@ -65,6 +65,9 @@ impl<'a> Asking<'a> {
             if now >= window.end {
                 break;
             }
+            if let Some(arrivals) = &mut self.arrivals {
+                self.gang.give_up(arrivals, now, window);
+            }
             self.ask(now);
             if !self.out.is_empty() {
                 stream.send(self.out.split().freeze())?;
@@ -78,7 +81,7 @@ impl<'a> Asking<'a> {
             }
         }
         if let Some(mut arrivals) = self.arrivals {
-            self.gang.count_unasked(&mut arrivals, window);
+            self.gang.count_unasked(&mut arrivals, window.end, window);
         }
         Ok(())
     }

@@ -2,11 +2,17 @@
 //!
 //! Counting a known subject takes no lock. A newcomer takes the lock of its set alone, and the place of the member
 //! that was counted least recently. Sets come into being with their first subject, so a quiet server stays small.
+//!
+//! A busy server has more subjects than its caches hold, so a lookup waits for memory, once more for each place that only
+//! another one tells. So the keys of all sets lie where the hash alone tells. The system gives them memory when they are
+//! written.
 
 use std::array;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+use bytemuck::allocation::zeroed_slice_box;
 
 use super::window::{Moment, Windows};
 use crate::model::Rate;
@@ -14,19 +20,30 @@ use crate::model::Rate;
 /// Places in a set: their keys fill one cache line.
 const WAYS: usize = 8;
 
+/// Zero: the place is free, or changing hands.
+type Keys = [AtomicU64; WAYS];
+
 /// Rates by key.
 #[derive(Debug)]
 pub(super) struct Table {
-    sets: Box<[OnceLock<Box<Set>>]>,
+    /// Of each set.
+    keys: Box<[Keys]>,
+    members: Box<[OnceLock<Box<Members>>]>,
 }
 
+/// What a set holds beside its keys.
 #[derive(Debug)]
-struct Set {
-    /// Zero: the place is free, or changing hands.
-    keys: [AtomicU64; WAYS],
+struct Members {
     windows: [Windows; WAYS],
     /// Held while a newcomer is given a place, so that no key can have two.
     newcomers: Mutex<()>,
+}
+
+/// The places that a key can have.
+#[derive(Clone, Copy)]
+struct Set<'a> {
+    keys: &'a Keys,
+    members: &'a Members,
 }
 
 /// The place of a key, and the calls in its windows but for their latest slices.
@@ -46,7 +63,7 @@ impl Table {
     /// With room for so many subjects, or a few more.
     pub(super) fn new(subjects: usize) -> Self {
         let sets = subjects.div_ceil(WAYS).max(1);
-        Self { sets: (0..sets).map(|_| OnceLock::new()).collect() }
+        Self { keys: zeroed_slice_box(sets), members: (0..sets).map(|_| OnceLock::new()).collect() }
     }
 
     /// Looks up a key, so that calls under several keys can be looked up before any of them is counted.
@@ -76,34 +93,33 @@ impl Table {
     }
 
     /// The high bits of the key choose the set; there is at least one, and the product stays below their number.
-    fn set_of(&self, key: NonZeroU64) -> Option<&Set> {
-        let chosen = (u128::from(key.get()) * self.sets.len() as u128) >> 64;
-        let set = self.sets.get(usize::try_from(chosen).ok()?)?;
-        Some(set.get_or_init(|| Box::new(Set::new())))
+    fn set_of(&self, key: NonZeroU64) -> Option<Set<'_>> {
+        let chosen = (u128::from(key.get()) * self.keys.len() as u128) >> 64;
+        let chosen = usize::try_from(chosen).ok()?;
+        let (keys, members) = (self.keys.get(chosen)?, self.members.get(chosen)?);
+        Some(Set { keys, members: members.get_or_init(|| Box::new(Members::new())) })
     }
 }
 
-impl Set {
+impl Members {
     fn new() -> Self {
-        Self {
-            keys: array::from_fn(|_| AtomicU64::new(0)),
-            windows: array::from_fn(|_| Windows::new()),
-            newcomers: Mutex::new(()),
-        }
+        Self { windows: array::from_fn(|_| Windows::new()), newcomers: Mutex::new(()) }
+    }
+}
+
+impl<'a> Set<'a> {
+    fn places(self) -> impl Iterator<Item = (&'a AtomicU64, &'a Windows)> {
+        self.keys.iter().zip(&self.members.windows)
     }
 
-    fn places(&self) -> impl Iterator<Item = (&AtomicU64, &Windows)> {
-        self.keys.iter().zip(&self.windows)
-    }
-
-    fn find(&self, key: NonZeroU64) -> Option<(&AtomicU64, &Windows)> {
+    fn find(self, key: NonZeroU64) -> Option<(&'a AtomicU64, &'a Windows)> {
         self.places().find(|(place, _)| place.load(Ordering::Acquire) == key.get())
     }
 
     /// Gives a newcomer a free place, or that of the member counted least recently.
-    fn admit(&self, key: NonZeroU64, moment: &Moment) -> Option<(&AtomicU64, &Windows)> {
+    fn admit(self, key: NonZeroU64, moment: &Moment) -> Option<(&'a AtomicU64, &'a Windows)> {
         // The lock guards no data that a panic could leave half changed.
-        let _alone = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.members.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = self.find(key) {
             return Some(found);
         }
@@ -126,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_subject_takes_the_stated_memory() {
-        assert_eq!(size_of::<Set>(), WAYS * 272);
+        assert_eq!(size_of::<Members>() + size_of::<Keys>(), WAYS * 272);
     }
 
     #[test]
@@ -137,6 +153,6 @@ mod tests {
                 assert!(table.set_of(NonZeroU64::new(key).unwrap()).is_some(), "{subjects} {key}");
             }
         }
-        assert_eq!([Table::new(0).sets.len(), Table::new(9).sets.len()], [1, 2]);
+        assert_eq!([Table::new(0).keys.len(), Table::new(9).keys.len()], [1, 2]);
     }
 }
