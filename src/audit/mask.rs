@@ -213,9 +213,12 @@ pub(super) fn clean(text: &mut Cow<'_, str>, bound: usize) {
     let end = if cut { text.floor_char_boundary(bound.saturating_sub(CUT.len_utf8())) } else { text.len() };
     let kept = text.get(..end).unwrap_or_default();
     // In UTF-8 the bytes of all control characters begin with one of these, and few other characters do.
-    // Without an early end, so that the compiler looks at many bytes at once.
-    let suspect =
-        kept.bytes().fold(false, |found, byte| found | (byte < 0x20 || byte == 0x7f || byte == 0xc2));
+    // Without an early end, so that the compiler looks at many bytes at once; in eights, because texts are short.
+    let suspect = |bytes: &[u8]| {
+        bytes.iter().fold(false, |found, byte| found | (*byte < 0x20 || *byte == 0x7f || *byte == 0xc2))
+    };
+    let (eights, rest) = kept.as_bytes().as_chunks::<8>();
+    let suspect = eights.iter().fold(suspect(rest), |found, eight| found | suspect(eight));
     if !cut && !suspect {
         return;
     }

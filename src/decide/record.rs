@@ -170,7 +170,10 @@ impl<'a> RecordGuard<'a> {
 
 /// What operators are told of each refusal.
 fn detail(walk: &Walk<'_>) -> Option<String> {
-    let mut lines = String::new();
+    let refusals = walk.refusals.iter().map(|refusal| refusal.reason.as_str().len() + refusal.detail.len());
+    let lengths = refusals.chain(walk.notes.iter().map(String::len));
+    // Each with what stands between them.
+    let mut lines = String::with_capacity(lengths.map(|length| length + 4).sum());
     for refusal in &walk.refusals {
         add(&mut lines, &[refusal.reason.as_str(), ": ", &refusal.detail]);
     }

@@ -35,6 +35,11 @@ pub(super) struct Piece {
 
 /// How far the pieces lift the log-odds above the base; negative when there is more relief than suspicion.
 pub(super) fn above_base(pieces: impl Iterator<Item = Piece>) -> f64 {
+    let mut pieces = pieces.peekable();
+    // As of most callers.
+    if pieces.peek().is_none() {
+        return 0.0;
+    }
     let (mut own, mut device, mut prefix) = (Held::default(), Held::default(), Held::default());
     for piece in pieces {
         let held = match piece.place {
