@@ -126,10 +126,12 @@ def plot(measured: dict) -> str:
 
 def write(docs: Path, measured: dict, figures: dict, options) -> None:
     """Replaces the measured part of the page; what people wrote around it stays."""
-    (docs / "img").mkdir(exist_ok=True)
-    (docs / "img" / "performance.svg").write_text(plot(measured))
     page = docs / "performance.md"
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(before + section(measured, figures, options) + after)
+    # Made before anything is written: it tells whether the tree is as it was committed.
+    page_text = before + section(measured, figures, options) + after
+    page.write_text(page_text)
+    (docs / "img").mkdir(exist_ok=True)
+    (docs / "img" / "performance.svg").write_text(plot(measured))
