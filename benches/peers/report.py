@@ -80,14 +80,14 @@ def section(measured: dict, figures: dict, options) -> str:
         "",
     ]
     if figures.get("cost_us_by_policies"):
-        costs = figures["cost_us_by_policies"].items()
-        lines += ["| policies | one decision in process, median us |", "|---|---|"]
-        lines += [f"| {policies:,} | {cost:,.1f} |" for policies, cost in costs]
+        costs, tails = figures["cost_us_by_policies"], figures["cost_p99_us_by_policies"]
+        lines += ["| policies | one decision in process, median / p99, us |", "|---|---|"]
+        lines += [f"| {policies:,} | {cost:,.1f} / {tails[policies]:,.1f} |" for policies, cost in costs.items()]
         lines += ["", f"100,000 policies cost {figures['cost_100k_over_10']} times as much as 10.", ""]
     if figures.get("steps_us"):
         steps = figures["steps_us"]
-        lines += ["| step of one decision in process, reading the clock included | median us |", "|---|---|"]
-        lines += [f"| {step} | {took:.2f} |" for step, took in steps.items()]
+        lines += ["| step of one decision in process, reading the clock included | median us | share |", "|---|---|---|"]
+        lines += [f"| {step} | {took:.2f} | {100 * took / sum(steps.values()):.0f} % |" for step, took in steps.items()]
         lines += [""]
     lines += [f"Checking the token, risk and audit cost {figures['token_risk_audit_share'] * 100:.0f} % of the throughput without them: of the "
               f"{figures['unary_cpu_us']:.1f} us of CPU that a decision costs on the server, {figures['unary_cpu_us'] - figures['bare_cpu_us']:.1f}, "
@@ -130,8 +130,7 @@ def write(docs: Path, measured: dict, figures: dict, options) -> None:
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    # Made before anything is written: it tells whether the tree is as it was committed.
-    page_text = before + section(measured, figures, options) + after
-    page.write_text(page_text)
+    # The page first: it tells whether the tree is as it was committed.
+    page.write_text(before + section(measured, figures, options) + after)
     (docs / "img").mkdir(exist_ok=True)
     (docs / "img" / "performance.svg").write_text(plot(measured))
