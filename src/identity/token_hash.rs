@@ -18,21 +18,14 @@ pub(super) struct TokenHash(Key);
 impl TokenHash {
     /// With a fresh key; `None` when the operating system gives no random bytes.
     pub(super) fn new() -> Option<Self> {
-        let mut key = [0; 32];
-        aws_lc_rs::rand::fill(&mut key).ok()?;
-        let (words, _) = key.as_chunks();
-        let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
-        Some(Self(Key([words.next()?, words.next()?, words.next()?, words.next()?])))
+        let mut key = [0; 4];
+        aws_lc_rs::rand::fill(bytemuck::bytes_of_mut(&mut key)).ok()?;
+        Some(Self(Key(key)))
     }
 
     /// The hash of a token.
     pub(super) fn of(&self, token: &str) -> [u8; 32] {
-        let mut hash = [0; 32];
-        let words = HighwayHasher::new(self.0).hash256(token.as_bytes());
-        for (into, word) in hash.as_chunks_mut().0.iter_mut().zip(words) {
-            *into = word.to_le_bytes();
-        }
-        hash
+        bytemuck::must_cast(HighwayHasher::new(self.0).hash256(token.as_bytes()))
     }
 }
 

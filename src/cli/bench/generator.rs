@@ -301,11 +301,7 @@ impl Gang {
         while let Some(due) = arrivals.take(by) {
             unasked += u64::from(window.contains(due));
         }
-        if unasked > 0 {
-            self.count(|tally| {
-                tally.unanswered(unasked, || "never asked: too many were in flight".to_owned());
-            });
-        }
+        self.count(|tally| tally.unanswered(unasked, || "never asked: too many were in flight".to_owned()));
     }
 
     /// The next question in turn.
